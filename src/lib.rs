@@ -1,0 +1,4 @@
+//! Mandate holds AI assistants to their contracts, from git.
+
+pub mod engine;
+pub mod sandbox;
