@@ -1,4 +1,6 @@
 //! Mandate holds AI assistants to their contracts, from git.
 
 pub mod engine;
+pub mod model;
 pub mod sandbox;
+pub mod world;

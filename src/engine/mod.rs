@@ -1,3 +1,7 @@
 //! What reconciling means. Knows no kind and no kube client.
 
+pub mod audit;
+pub mod decision;
+pub mod kind;
+pub mod outcome;
 pub mod port;

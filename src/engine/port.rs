@@ -3,8 +3,20 @@
 //! Everything below `decide` is pure; everything that is not pure enters through a trait of this file, so that a test
 //! can stand in every doorway.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use uuid::Uuid;
+
+use super::outcome::Outcome;
+use crate::model::call::{KeyedCall, SecretKey};
+use crate::model::object::{Object, ObjectKey};
+use crate::model::record::{ChainHead, RecordDraft, Subject};
+use crate::model::resource::Resource;
 
 /// Wall-clock time. Sleeping is `tokio::time`, which tests pause.
 pub trait Clock: Send + Sync {
@@ -60,4 +72,252 @@ impl Clock for VirtualClock {
         let elapsed = i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX);
         self.origin.checked_add(jiff::SignedDuration::from_nanos(elapsed)).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// What may be done to a resource, as RBAC verbs; `UpdateStatus` is `update` on the status subresource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verb {
+    /// get
+    Get,
+    /// list
+    List,
+    /// watch
+    Watch,
+    /// create
+    Create,
+    /// update and patch of the main resource
+    Update,
+    /// update of the status subresource
+    UpdateStatus,
+    /// delete
+    Delete,
+}
+
+/// A resource and what a kind does to it. The ClusterRole is generated from these; the memory world refuses the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// Which resource.
+    pub resource: &'static Resource,
+    /// Which verbs.
+    pub verbs: &'static [Verb],
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Query {
+    /// Resource type.
+    pub resource: &'static Resource,
+    /// Only in this namespace.
+    pub namespace: Option<String>,
+    /// Only objects that belong to, or are about, the object with this UID ([`Object::related_uids`]).
+    pub related: Option<String>,
+}
+
+impl Query {
+    /// All objects of a resource.
+    #[must_use]
+    pub fn all(resource: &'static Resource) -> Self {
+        Self { resource, namespace: None, related: None }
+    }
+
+    /// Objects related to a UID, in any namespace.
+    #[must_use]
+    pub fn related(resource: &'static Resource, uid: &str) -> Self {
+        Self { resource, namespace: None, related: Some(uid.to_owned()) }
+    }
+
+    /// Whether the query selects this object.
+    #[must_use]
+    pub fn selects(&self, object: &Object) -> bool {
+        self.resource == object.resource
+            && self.namespace.as_deref().is_none_or(|namespace| namespace == object.namespace())
+            && self.related.as_deref().is_none_or(|uid| object.related_uids().contains(&uid))
+    }
+}
+
+/// One thing wrong with an object, in the API server's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Field path: `spec.providers.crm`.
+    pub field: String,
+    /// `FieldValueRequired`, `FieldValueInvalid`, `FieldValueTypeInvalid`, ...
+    pub reason: &'static str,
+    /// `Required value`, `Invalid value: "x": ...`, as in `<field>: <message>`.
+    pub message: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Why the world did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// 404
+    #[error("{0} not found")]
+    NotFound(ObjectKey),
+    /// 409 on create
+    #[error("{0} already exists")]
+    AlreadyExists(ObjectKey),
+    /// 409: the object changed, or is another one of the same name
+    #[error("{key}: {message}")]
+    Conflict {
+        /// Which object.
+        key: ObjectKey,
+        /// What differs.
+        message: String,
+    },
+    /// 422
+    #[error("{key} is invalid: {}", causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Invalid {
+        /// Which object.
+        key: ObjectKey,
+        /// Everything that is wrong with it.
+        causes: Vec<Cause>,
+    },
+    /// 403
+    #[error("{key} is forbidden: {message}")]
+    Forbidden {
+        /// Which object.
+        key: ObjectKey,
+        /// Which rule refused it.
+        message: String,
+    },
+    /// 400
+    #[error("bad request: {0}")]
+    BadRequest(String),
+    /// 413
+    #[error("{key} has {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// Which object.
+        key: ObjectKey,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// 410: the resource version to watch from is too old
+    #[error("resource version {0} is too old")]
+    Gone(String),
+    /// The world cannot be reached or asks to come back later; nothing was written
+    #[error("the world is unavailable: {message}")]
+    Unavailable {
+        /// What happened.
+        message: String,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
+    /// No answer: what was asked for may have happened
+    #[error("no answer to {0}: it may have happened")]
+    Unknown(String),
+}
+
+/// Reading objects, from a cache or from the world itself.
+#[async_trait]
+pub trait Read: Send + Sync {
+    /// One object.
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, WorldError>;
+    /// All objects that the query selects, by namespace and name.
+    async fn list(&self, query: &Query) -> Result<Vec<Arc<Object>>, WorldError>;
+}
+
+/// What a watch tells.
+#[derive(Debug, Clone)]
+pub enum Delta {
+    /// The complete list: at the start and after every interruption. What is not in it is gone.
+    Listed(Vec<Arc<Object>>),
+    /// Created or changed.
+    Applied(Arc<Object>),
+    /// Gone; the last state.
+    Deleted(Arc<Object>),
+}
+
+/// Writing and watching objects. Every write but create names UID and resource version (design section 3).
+#[async_trait]
+pub trait World: Read {
+    /// Creates; the name is set by the caller, never generated.
+    async fn create(&self, object: &Object) -> Result<Arc<Object>, WorldError>;
+    /// Replaces everything but the status; `metadata.uid` and `metadata.resourceVersion` must match.
+    async fn update(&self, object: &Object) -> Result<Arc<Object>, WorldError>;
+    /// Replaces the status; `metadata.uid` and `metadata.resourceVersion` must match.
+    async fn update_status(&self, object: &Object) -> Result<Arc<Object>, WorldError>;
+    /// Asks for deletion of the object with this UID.
+    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), WorldError>;
+    /// All changes of a resource, beginning with the complete list. Ends only with an error.
+    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>>;
+}
+
+/// External systems.
+#[async_trait]
+pub trait Backends: Send + Sync {
+    /// Sees to it that the effect with this key exists exactly once, and says what is known of it.
+    /// Never panics, never waits longer than the call's deadline plus its consistency window.
+    async fn perform(&self, call: &KeyedCall) -> Outcome;
+}
+
+/// A secret's value. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(pub String);
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SecretValue(***)")
+    }
+}
+
+/// Why a secret is not to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is none, it lacks the key, or it is not labelled for the provider.
+    #[error("{0}")]
+    Missing(String),
+    /// The world did not answer.
+    #[error("reading a secret: {0}")]
+    World(#[from] WorldError),
+}
+
+/// Secrets of providers: in the system namespace, by name, only if labelled for the provider.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// The value of a key.
+    async fn secret(&self, provider: &str, key: &SecretKey) -> Result<SecretValue, SecretError>;
+}
+
+/// One entry of a chain as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Canonical text.
+    pub text: String,
+    /// Stated digest.
+    pub hash: String,
+}
+
+/// Audit chains. Objects are the first implementation; a database may be another.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// All entries about a subject, in order.
+    async fn read(&self, subject: &Subject) -> Result<Vec<StoredEntry>, WorldError>;
+    /// Appends a draft unless an entry of its identity (event, cause) exists. Returns the head afterwards.
+    async fn append(&self, subject: &Subject, draft: &RecordDraft) -> Result<ChainHead, LedgerError>;
+}
+
+/// Why an entry was not appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The world refused or did not answer.
+    #[error("appending a record: {0}")]
+    World(#[from] WorldError),
+    /// The chain does not verify; nothing is appended to it until a person has looked.
+    #[error("the audit chain does not verify: {0}")]
+    Broken(#[from] crate::model::record::BrokenLink),
+    /// The draft has no canonical text.
+    #[error("record {event}: {error}")]
+    Draft {
+        /// Event of the draft.
+        event: &'static str,
+        /// What is wrong.
+        error: crate::model::canonical::CanonicalError,
+    },
 }

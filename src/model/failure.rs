@@ -1,0 +1,103 @@
+//! Failures: classified before anything else happens (000, guarantee 9).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The two classes of document 000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailureClass {
+    /// One deterministic repair is known.
+    FixableAutomatically,
+    /// A person has to act.
+    HumanActionRequired,
+}
+
+/// What went wrong, as a stable code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum FailureCode {
+    /// The template that the schema names does not exist.
+    TemplateMissing,
+    /// The template is not what the schema pinned.
+    TemplateDrift,
+    /// The template is not a workflow document.
+    TemplateInvalid,
+    /// The template holds a node type that the schema does not allow.
+    NodeTypeNotAllowed,
+    /// A substitution matches no place, or more than one.
+    SubstitutionUnmatched,
+    /// The clone read back is not the template with its substitutions.
+    CloneDiffers,
+    /// Another active workflow holds the webhook path.
+    WebhookConflict,
+    /// The workflow was activated, but its path does not answer.
+    WebhookNotRegistered,
+    /// The provider rejected the credentials.
+    CredentialsRejected,
+    /// The secret or the key in it is missing or not labelled for the provider.
+    SecretMissing,
+    /// The provider refused the request as invalid.
+    RequestRefused,
+    /// What was created before is gone.
+    ResourceMissing,
+    /// What exists under our key is not what we asked for.
+    ResourceDiffers,
+    /// The reply is not what the API promises: wrong status, HTML, no identifier.
+    BadReply,
+    /// The reply is larger than the limit.
+    ReplyTooLarge,
+    /// No answer within the wait budget.
+    Unreachable,
+    /// Slowed down or unavailable beyond the wait budget.
+    Unavailable,
+    /// Whether the effect happened is unknown and cannot be looked up.
+    OutcomeUnknown,
+    /// The provider object is missing, of another type, or not usable by this tenant.
+    ProviderUnusable,
+    /// What the step would send is not what its intent promised.
+    InputsChanged,
+    /// The inputs do not satisfy the schema.
+    InputsInvalid,
+    /// An operator rejected the result.
+    RejectedByOperator,
+}
+
+/// One classified failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Class.
+    pub class: FailureClass,
+    /// Code.
+    pub code: FailureCode,
+    /// What happened, naming the object and the external id.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Steps that a person can follow.
+    #[schemars(length(max = 8), inner(length(max = 512)))]
+    pub remediation: Vec<String>,
+}
+
+impl Failure {
+    /// A failure that a person must resolve.
+    #[must_use]
+    pub fn human(code: FailureCode, message: impl Into<String>, remediation: &[&str]) -> Self {
+        Self {
+            class: FailureClass::HumanActionRequired,
+            code,
+            message: bounded(message.into(), 1024),
+            remediation: remediation.iter().take(8).map(|step| bounded((*step).to_owned(), 512)).collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for FailureCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, formatter)
+    }
+}
+
+/// At most `limit` characters of `text`.
+fn bounded(text: String, limit: usize) -> String {
+    if text.chars().count() <= limit { text } else { text.chars().take(limit).collect() }
+}

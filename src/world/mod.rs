@@ -1,0 +1,3 @@
+//! Worlds of objects: an API server in memory, the same made durable, one that fails on purpose.
+
+pub mod server;
