@@ -1,4 +1,5 @@
 //! The sandbox answers as the systems it stands for were seen to answer.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod bench;
 mod durability;
