@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::call::{Call, Reply};
 use super::json::{self as text, ObjectText, compact};
 use super::log::{Draft, LogError, Operation, Vendor};
-use super::state::{Desk, Resource, written};
+use super::state::{Context, Resource, written};
 
 const DEFAULT_TAKE: usize = 250;
 const USER: u64 = 1;
@@ -80,6 +80,10 @@ impl Refusal {
         }
     }
 
+    fn reply(&self, path: &str, at: &str) -> Reply {
+        shaped(self.status(), &self.to_string(), &self.details(), path, at)
+    }
+
     fn details(&self) -> Value {
         if let Self::Invalid(problems) = self {
             return json!({ "errors": problems });
@@ -133,17 +137,17 @@ struct Asked {
 }
 
 /// Answers any request below `/calcom`.
-pub(super) fn answer(desk: &mut Desk<'_>, key: &str, call: &Call) -> Reply {
-    routed(desk, key, call).unwrap_or_else(|refusal| {
-        let message = refusal.to_string();
-        shaped(refusal.status(), &message, &refusal.details(), call.uri.path().trim_start_matches("/calcom"), &written(desk.now))
-    })
+pub(super) fn answer(context: &mut Context<'_>, key: &str, call: &Call) -> Reply {
+    routed(context, key, call).unwrap_or_else(|refusal| refusal.reply(call.uri.path(), &written(context.now)))
 }
 
 /// An error as Cal.com words it, for faults that are not its own.
 pub(super) fn error(status: StatusCode, message: &str, path: &str, at: &str) -> Reply {
+    if status == StatusCode::UNAUTHORIZED {
+        return Refusal::KeyWrong.reply(path, at);
+    }
     let details = json!({ "message": message, "statusCode": status.as_u16() });
-    shaped(status, message, &details, path.trim_start_matches("/calcom"), at)
+    shaped(status, message, &details, path, at)
 }
 
 fn shaped(status: StatusCode, message: &str, details: &Value, path: &str, at: &str) -> Reply {
@@ -157,12 +161,16 @@ fn shaped(status: StatusCode, message: &str, details: &Value, path: &str, at: &s
         _ => "InternalServerErrorException",
     };
     let error = json!({ "code": code, "message": message, "details": details });
-    let body =
-        ObjectText::with_capacity(256).value("status", "error").value("timestamp", at).value("path", path).value("error", &error).finish();
+    let body = ObjectText::with_capacity(256)
+        .value("status", "error")
+        .value("timestamp", at)
+        .value("path", path.trim_start_matches("/calcom"))
+        .value("error", &error)
+        .finish();
     Reply { status, body }
 }
 
-fn routed(desk: &mut Desk<'_>, key: &str, call: &Call) -> Result<Reply, Refusal> {
+fn routed(context: &mut Context<'_>, key: &str, call: &Call) -> Result<Reply, Refusal> {
     match call.bearer() {
         None => return Err(Refusal::KeyMissing),
         Some(given) if given != key => return Err(Refusal::KeyWrong),
@@ -170,14 +178,14 @@ fn routed(desk: &mut Desk<'_>, key: &str, call: &Call) -> Result<Reply, Refusal>
     }
     let segments = call.segments();
     match (&call.method, segments.as_slice()) {
-        (&Method::POST, ["v2", "webhooks"]) => create(desk, call),
-        (&Method::GET, ["v2", "webhooks"]) => Ok(list(desk, call)),
+        (&Method::POST, ["v2", "webhooks"]) => create(context, call),
+        (&Method::GET, ["v2", "webhooks"]) => Ok(list(context, call)),
         (&Method::GET, ["v2", "webhooks", id]) => {
-            let hook = desk.state.hooks.read(id, desk.now).ok_or_else(|| Refusal::NoSuchWebhook((*id).to_owned()))?;
+            let hook = context.state.hooks.read(id, context.now).ok_or_else(|| Refusal::NoSuchWebhook((*id).to_owned()))?;
             Ok(Reply::ok(success(&compact(hook))))
         }
-        (&Method::PATCH, ["v2", "webhooks", id]) => update(desk, call, id),
-        (&Method::DELETE, ["v2", "webhooks", id]) => delete(desk, id),
+        (&Method::PATCH, ["v2", "webhooks", id]) => update(context, call, id),
+        (&Method::DELETE, ["v2", "webhooks", id]) => delete(context, id),
         (method, _) => Err(Refusal::NoSuchRoute(method.clone(), format!("/{}", segments.join("/")))),
     }
 }
@@ -186,19 +194,19 @@ fn success(data: &str) -> String {
     ObjectText::with_capacity(data.len() + 32).value("status", "success").raw("data", data).finish()
 }
 
-fn list(desk: &Desk<'_>, call: &Call) -> Reply {
+fn list(context: &Context<'_>, call: &Call) -> Reply {
     let query = call.query();
     let number = |name: &str| query.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.parse::<usize>().ok());
     let take = number("take").unwrap_or(DEFAULT_TAKE).clamp(1, DEFAULT_TAKE);
-    let hooks = desk.state.hooks.list(desk.now).skip(number("skip").unwrap_or(0)).take(take);
+    let hooks = context.state.hooks.list(context.now).skip(number("skip").unwrap_or(0)).take(take);
     Reply::ok(success(&text::array(hooks.map(compact))))
 }
 
-fn create(desk: &mut Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
+fn create(context: &mut Context<'_>, call: &Call) -> Result<Reply, Refusal> {
     let asked = checked(call, true)?;
     let Asked { subscriber_url, triggers, active, payload_template, secret } = asked;
     let hook = Hook {
-        id: desk.uuid().to_string(),
+        id: context.uuid().to_string(),
         user_id: USER,
         subscriber_url: subscriber_url.unwrap_or_default(),
         triggers: triggers.unwrap_or_default(),
@@ -206,39 +214,39 @@ fn create(desk: &mut Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
         payload_template,
         secret,
     };
-    settle(desk, Operation::Create, hook).map(Reply::created)
+    settle(context, Operation::Create, hook).map(Reply::created)
 }
 
-fn update(desk: &mut Desk<'_>, call: &Call, id: &str) -> Result<Reply, Refusal> {
-    let mut hook = found(desk, id)?;
+fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<Reply, Refusal> {
+    let mut hook = found(context, id)?;
     let Asked { subscriber_url, triggers, active, payload_template, secret } = checked(call, false)?;
     hook.subscriber_url = subscriber_url.unwrap_or(hook.subscriber_url);
     hook.triggers = triggers.unwrap_or(hook.triggers);
     hook.active = active.unwrap_or(hook.active);
     hook.payload_template = payload_template.or(hook.payload_template);
     hook.secret = secret.or(hook.secret);
-    settle(desk, Operation::Update, hook).map(Reply::ok)
+    settle(context, Operation::Update, hook).map(Reply::ok)
 }
 
-fn delete(desk: &mut Desk<'_>, id: &str) -> Result<Reply, Refusal> {
-    let hook = found(desk, id)?;
-    desk.record(hook.draft(Operation::Delete), None)?;
-    desk.state.hooks.remove(id);
+fn delete(context: &mut Context<'_>, id: &str) -> Result<Reply, Refusal> {
+    let hook = found(context, id)?;
+    context.record(hook.draft(Operation::Delete), None)?;
+    context.state.hooks.remove(id);
     Ok(Reply::ok(success(&compact(&hook))))
 }
 
-fn found(desk: &Desk<'_>, id: &str) -> Result<Hook, Refusal> {
-    desk.state.hooks.get(id).cloned().ok_or_else(|| Refusal::NoSuchWebhook(id.to_owned()))
+fn found(context: &Context<'_>, id: &str) -> Result<Hook, Refusal> {
+    context.state.hooks.get(id).cloned().ok_or_else(|| Refusal::NoSuchWebhook(id.to_owned()))
 }
 
-fn settle(desk: &mut Desk<'_>, operation: Operation, hook: Hook) -> Result<String, Refusal> {
-    if desk.state.hooks.all().any(|other| other.id != hook.id && other.subscriber_url == hook.subscriber_url) {
+fn settle(context: &mut Context<'_>, operation: Operation, hook: Hook) -> Result<String, Refusal> {
+    if context.state.hooks.all().any(|other| other.id != hook.id && other.subscriber_url == hook.subscriber_url) {
         return Err(Refusal::Taken);
     }
     let record = compact(&hook);
-    desk.record(hook.draft(operation), Some(&record))?;
-    let visible_from = desk.visible_from();
-    desk.state.hooks.put(hook, visible_from);
+    context.record(hook.draft(operation), Some(&record))?;
+    let visible_from = context.visible_from();
+    context.state.hooks.put(hook, visible_from);
     Ok(success(&record))
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Reply};
 use super::json::{self as text, ObjectText, compact};
 use super::log::{Draft, LogError, Operation, Vendor};
-use super::state::{Desk, Resource, written};
+use super::state::{Context, Resource, written};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 100;
@@ -87,13 +87,13 @@ struct Asked {
 }
 
 /// Answers any request below `/crm`.
-pub(super) fn answer(desk: &mut Desk<'_>, key: &str, call: &Call) -> Reply {
-    routed(desk, key, call).unwrap_or_else(|refusal| refusal.reply())
+pub(super) fn answer(context: &mut Context<'_>, key: &str, call: &Call) -> Reply {
+    routed(context, key, call).unwrap_or_else(|refusal| refusal.reply())
 }
 
 /// An error as the CRM words it, for faults that are not its own.
 pub(super) fn error(status: StatusCode, message: &str) -> Reply {
-    shaped(status, "unavailable", message, None)
+    if status == StatusCode::UNAUTHORIZED { Refusal::Key.reply() } else { shaped(status, "unavailable", message, None) }
 }
 
 fn shaped(status: StatusCode, code: &str, message: &str, field: Option<&str>) -> Reply {
@@ -101,26 +101,26 @@ fn shaped(status: StatusCode, code: &str, message: &str, field: Option<&str>) ->
     Reply { status, body: ObjectText::with_capacity(128).value("error", &error).finish() }
 }
 
-fn routed(desk: &mut Desk<'_>, key: &str, call: &Call) -> Result<Reply, Refusal> {
+fn routed(context: &mut Context<'_>, key: &str, call: &Call) -> Result<Reply, Refusal> {
     if call.bearer() != Some(key) {
         return Err(Refusal::Key);
     }
     let segments = call.segments();
     match (&call.method, segments.as_slice()) {
-        (&Method::POST, ["v1", "subscriptions"]) => create(desk, call),
-        (&Method::GET, ["v1", "subscriptions"]) => list(desk, call),
+        (&Method::POST, ["v1", "subscriptions"]) => create(context, call),
+        (&Method::GET, ["v1", "subscriptions"]) => list(context, call),
         (&Method::GET, ["v1", "subscriptions", id]) => {
-            let found = desk.state.subscriptions.read(id, desk.now).ok_or_else(|| Refusal::NoSuchSubscription((*id).to_owned()))?;
+            let found = context.state.subscriptions.read(id, context.now).ok_or_else(|| Refusal::NoSuchSubscription((*id).to_owned()))?;
             Ok(Reply::ok(compact(found)))
         }
-        (&Method::PATCH, ["v1", "subscriptions", id]) => update(desk, call, id),
-        (&Method::DELETE, ["v1", "subscriptions", id]) => delete(desk, id),
+        (&Method::PATCH, ["v1", "subscriptions", id]) => update(context, call, id),
+        (&Method::DELETE, ["v1", "subscriptions", id]) => delete(context, id),
         (method, ["v1", "subscriptions"] | ["v1", "subscriptions", _]) => Err(Refusal::Method(method.clone())),
         _ => Err(Refusal::NoSuchRoute),
     }
 }
 
-fn list(desk: &Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
+fn list(context: &Context<'_>, call: &Call) -> Result<Reply, Refusal> {
     let mut limit = DEFAULT_LIMIT;
     let mut after = None;
     let mut external_id = None;
@@ -139,10 +139,10 @@ fn list(desk: &Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
             unknown => return Err(invalid(unknown, "is not a known parameter")),
         }
     }
-    let mut matching = desk
+    let mut matching = context
         .state
         .subscriptions
-        .list_after(after, desk.now)
+        .list_after(after, context.now)
         .filter(|(_, found)| external_id.as_ref().is_none_or(|wanted| found.external_id == *wanted))
         .peekable();
     let page: Vec<(u64, &Subscription)> = matching.by_ref().take(limit).collect();
@@ -151,12 +151,12 @@ fn list(desk: &Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::ok(ObjectText::with_capacity(items.len() + 64).raw("items", &items).value("nextCursor", &next).finish()))
 }
 
-fn create(desk: &mut Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
+fn create(context: &mut Context<'_>, call: &Call) -> Result<Reply, Refusal> {
     let Asked { external_id, name, callback_url, enabled } = checked(call)?;
     let missing = |field: &str| Refusal::Invalid { field: field.to_owned(), rule: "is required" };
-    let at = written(desk.now);
+    let at = written(context.now);
     let subscription = Subscription {
-        id: format!("sub_{}", desk.uuid().simple()),
+        id: format!("sub_{}", context.uuid().simple()),
         external_id: external_id.ok_or_else(|| missing("externalId"))?,
         name: name.ok_or_else(|| missing("name"))?,
         callback_url: callback_url.ok_or_else(|| missing("callbackUrl"))?,
@@ -164,36 +164,36 @@ fn create(desk: &mut Desk<'_>, call: &Call) -> Result<Reply, Refusal> {
         created_at: at.clone(),
         updated_at: at,
     };
-    settle(desk, Operation::Create, subscription).map(Reply::created)
+    settle(context, Operation::Create, subscription).map(Reply::created)
 }
 
-fn update(desk: &mut Desk<'_>, call: &Call, id: &str) -> Result<Reply, Refusal> {
-    let mut subscription = found(desk, id)?;
+fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<Reply, Refusal> {
+    let mut subscription = found(context, id)?;
     let Asked { external_id, name, callback_url, enabled } = checked(call)?;
     subscription.external_id = external_id.unwrap_or(subscription.external_id);
     subscription.name = name.unwrap_or(subscription.name);
     subscription.callback_url = callback_url.unwrap_or(subscription.callback_url);
     subscription.enabled = enabled.unwrap_or(subscription.enabled);
-    subscription.updated_at = written(desk.now);
-    settle(desk, Operation::Update, subscription).map(Reply::ok)
+    subscription.updated_at = written(context.now);
+    settle(context, Operation::Update, subscription).map(Reply::ok)
 }
 
-fn delete(desk: &mut Desk<'_>, id: &str) -> Result<Reply, Refusal> {
-    let subscription = found(desk, id)?;
-    desk.record(subscription.draft(Operation::Delete), None)?;
-    desk.state.subscriptions.remove(id);
+fn delete(context: &mut Context<'_>, id: &str) -> Result<Reply, Refusal> {
+    let subscription = found(context, id)?;
+    context.record(subscription.draft(Operation::Delete), None)?;
+    context.state.subscriptions.remove(id);
     Ok(Reply::ok(compact(&subscription)))
 }
 
-fn found(desk: &Desk<'_>, id: &str) -> Result<Subscription, Refusal> {
-    desk.state.subscriptions.get(id).cloned().ok_or_else(|| Refusal::NoSuchSubscription(id.to_owned()))
+fn found(context: &Context<'_>, id: &str) -> Result<Subscription, Refusal> {
+    context.state.subscriptions.get(id).cloned().ok_or_else(|| Refusal::NoSuchSubscription(id.to_owned()))
 }
 
-fn settle(desk: &mut Desk<'_>, operation: Operation, subscription: Subscription) -> Result<String, Refusal> {
+fn settle(context: &mut Context<'_>, operation: Operation, subscription: Subscription) -> Result<String, Refusal> {
     let record = compact(&subscription);
-    desk.record(subscription.draft(operation), Some(&record))?;
-    let visible_from = desk.visible_from();
-    desk.state.subscriptions.put(subscription, visible_from);
+    context.record(subscription.draft(operation), Some(&record))?;
+    let visible_from = context.visible_from();
+    context.state.subscriptions.put(subscription, visible_from);
     Ok(record)
 }
 

@@ -71,10 +71,14 @@ pub(super) fn compact(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| String::from("null"))
 }
 
+/// Canonical text (RFC 8785); the fallback is for numbers that it cannot hold.
+pub(super) fn canonical(value: &Value) -> String {
+    serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| compact(value))
+}
+
 /// `sha256:<64 hex>` of the value's canonical text (RFC 8785).
 pub(super) fn digest(value: &Value) -> String {
-    let text = serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| compact(value));
-    let hash = Sha256::digest(text.as_bytes());
+    let hash = Sha256::digest(canonical(value).as_bytes());
     hash.iter().fold(String::from("sha256:"), |mut hex, byte| {
         hex.push_str(&format!("{byte:02x}"));
         hex

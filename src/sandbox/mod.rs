@@ -38,7 +38,7 @@ use crate::engine::port::{Clock, Identifiers};
 use call::{Call, Reply};
 use faults::{Faults, ReplyFault};
 use log::Log;
-use state::{Desk, State, written};
+use state::{Context, State, written};
 
 pub use delivery::ReplyLost;
 pub use faults::{ArmedRule, Fault, FaultRule};
@@ -120,9 +120,9 @@ pub enum SandboxError {
 
 /// The simulated systems; clones share one state.
 #[derive(Clone)]
-pub struct Sandbox(Arc<Shop>);
+pub struct Sandbox(Arc<Inner>);
 
-struct Shop {
+struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Identifiers>,
     keys: Keys,
@@ -144,7 +144,7 @@ impl Sandbox {
         if let Some(path) = log {
             state.log = Log::open(&path, sync, |entry| state.fold(entry))?;
         }
-        Ok(Self(Arc::new(Shop { clock, ids, keys, state: Mutex::new(state), faults: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { clock, ids, keys, state: Mutex::new(state), faults: Mutex::default() })))
     }
 
     /// All routes, to be called in process or served.
@@ -200,12 +200,12 @@ impl Sandbox {
     fn perform(&self, vendor: Vendor, call: &Call, hidden_for: SignedDuration) -> Reply {
         let mut state = locked(&self.0.state);
         let keys = &self.0.keys;
-        let desk = &mut Desk { state: &mut state, ids: self.0.ids.as_ref(), now: self.now(), hidden_for };
+        let context = &mut Context { state: &mut state, ids: self.0.ids.as_ref(), now: self.now(), hidden_for };
         match vendor {
-            Vendor::N8n => n8n::answer(desk, &keys.n8n, call),
-            Vendor::Vapi => vapi::answer(desk, &keys.vapi, call),
-            Vendor::Calcom => calcom::answer(desk, &keys.calcom, call),
-            Vendor::Crm => crm::answer(desk, &keys.crm, call),
+            Vendor::N8n => n8n::answer(context, &keys.n8n, call),
+            Vendor::Vapi => vapi::answer(context, &keys.vapi, call),
+            Vendor::Calcom => calcom::answer(context, &keys.calcom, call),
+            Vendor::Crm => crm::answer(context, &keys.crm, call),
         }
     }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::call::{Call, Reply};
 use super::json::{self, ObjectText};
 use super::log::{Draft, LogError, Operation, Vendor};
-use super::state::{Desk, Resource as _};
+use super::state::{Context, Resource as _};
 
 pub(super) use document::{Content, Invalid};
 pub(super) use workflow::{Workflow, Workflows};
@@ -73,35 +73,35 @@ impl Refusal {
 }
 
 /// Answers any request below `/n8n`.
-pub(super) fn answer(desk: &mut Desk<'_>, key: &str, call: &Call) -> Reply {
+pub(super) fn answer(context: &mut Context<'_>, key: &str, call: &Call) -> Reply {
     let segments = call.segments();
     match segments.as_slice() {
         ["healthz"] => Reply::ok(ObjectText::with_capacity(16).value("status", "ok").finish()),
-        ["webhook", path @ ..] => production_webhook(desk, &call.method, &path.join("/")),
-        ["api", "v1", rest @ ..] => api(desk, key, call, rest).unwrap_or_else(|refusal| Reply::message(refusal.status(), &refusal)),
+        ["webhook", path @ ..] => production_webhook(context, &call.method, &path.join("/")),
+        ["api", "v1", rest @ ..] => api(context, key, call, rest).unwrap_or_else(|refusal| Reply::message(refusal.status(), &refusal)),
         _ => Reply::message(StatusCode::NOT_FOUND, Refusal::NoSuchRoute),
     }
 }
 
 /// An error as n8n words it, for faults that are not its own.
 pub(super) fn error(status: StatusCode, message: &str) -> Reply {
-    Reply::message(status, message)
+    if status == StatusCode::UNAUTHORIZED { Reply::message(status, Refusal::KeyWrong) } else { Reply::message(status, message) }
 }
 
-fn api(desk: &mut Desk<'_>, key: &str, call: &Call, segments: &[&str]) -> Result<Reply, Refusal> {
+fn api(context: &mut Context<'_>, key: &str, call: &Call, segments: &[&str]) -> Result<Reply, Refusal> {
     match call.header("x-n8n-api-key") {
         None => return Err(Refusal::KeyMissing),
         Some(given) if given != key => return Err(Refusal::KeyWrong),
         Some(_) => {}
     }
     let body = match (&call.method, segments) {
-        (&Method::GET, ["workflows"]) => list(desk, call)?,
-        (&Method::POST, ["workflows"]) => create(desk, call)?,
-        (&Method::GET, ["workflows", id]) => desk.state.workflows.read(id, desk.now).ok_or(Refusal::NoSuchWorkflow)?.rendered(),
-        (&Method::PUT, ["workflows", id]) => update(desk, call, id)?,
-        (&Method::DELETE, ["workflows", id]) => delete(desk, id)?,
-        (&Method::POST, ["workflows", id, "activate"]) => activate(desk, id)?,
-        (&Method::POST, ["workflows", id, "deactivate"]) => deactivate(desk, id)?,
+        (&Method::GET, ["workflows"]) => list(context, call)?,
+        (&Method::POST, ["workflows"]) => create(context, call)?,
+        (&Method::GET, ["workflows", id]) => context.state.workflows.read(id, context.now).ok_or(Refusal::NoSuchWorkflow)?.rendered(),
+        (&Method::PUT, ["workflows", id]) => update(context, call, id)?,
+        (&Method::DELETE, ["workflows", id]) => delete(context, id)?,
+        (&Method::POST, ["workflows", id, "activate"]) => activate(context, id)?,
+        (&Method::POST, ["workflows", id, "deactivate"]) => deactivate(context, id)?,
         (method, ["workflows"] | ["workflows", _] | ["workflows", _, "activate" | "deactivate"]) => {
             return Err(Refusal::Method(method.clone()));
         }
@@ -116,7 +116,7 @@ struct Cursor {
     offset: usize,
 }
 
-fn list(desk: &Desk<'_>, call: &Call) -> Result<String, Refusal> {
+fn list(context: &Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut page = Cursor { limit: DEFAULT_LIMIT, offset: 0 };
     let mut name = None;
     let mut active = None;
@@ -133,10 +133,10 @@ fn list(desk: &Desk<'_>, call: &Call) -> Result<String, Refusal> {
         }
     }
     // The API cannot set tags, so nothing here has any.
-    let mut matching = desk
+    let mut matching = context
         .state
         .workflows
-        .list(desk.now)
+        .list(context.now)
         .filter(|workflow| !tagged && active.is_none_or(|active| workflow.active() == active))
         .filter(|workflow| name.as_deref().is_none_or(|part| workflow.name().contains(part)))
         .skip(page.offset);
@@ -159,70 +159,70 @@ fn cursor(text: &str) -> Result<Cursor, Refusal> {
     if page.limit == 0 || page.limit > MAX_LIMIT { Err(Refusal::Cursor) } else { Ok(page) }
 }
 
-fn create(desk: &mut Desk<'_>, call: &Call) -> Result<String, Refusal> {
+fn create(context: &mut Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut content = content(call)?;
     let digest = content.digest();
-    content.complete(|| desk.uuid());
-    let workflow = Workflow::created(new_id(desk), content, digest, desk.now, desk.uuid());
-    settle(desk, Operation::Create, None, workflow)
+    content.complete(|| context.uuid());
+    let workflow = Workflow::created(new_id(context), content, digest, context.now, context.uuid());
+    settle(context, Operation::Create, None, workflow)
 }
 
-fn update(desk: &mut Desk<'_>, call: &Call, id: &str) -> Result<String, Refusal> {
+fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<String, Refusal> {
     let mut content = content(call)?;
-    let before = desk.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
+    let before = context.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
     let digest = content.digest();
-    content.complete(|| desk.uuid());
-    let after = before.revised(content, digest, desk.now, desk.uuid());
-    publishable(desk, &after)?;
-    settle(desk, Operation::Update, Some(before), after)
+    content.complete(|| context.uuid());
+    let after = before.revised(content, digest, context.now, context.uuid());
+    publishable(context, &after)?;
+    settle(context, Operation::Update, Some(before), after)
 }
 
-fn activate(desk: &mut Desk<'_>, id: &str) -> Result<String, Refusal> {
-    let before = desk.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
+fn activate(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {
+    let before = context.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
     if before.active() {
         return Ok(before.rendered());
     }
-    let after = before.activated(desk.now);
-    publishable(desk, &after)?;
-    settle(desk, Operation::Activate, Some(before), after)
+    let after = before.activated(context.now);
+    publishable(context, &after)?;
+    settle(context, Operation::Activate, Some(before), after)
 }
 
-fn deactivate(desk: &mut Desk<'_>, id: &str) -> Result<String, Refusal> {
-    let before = desk.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
+fn deactivate(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {
+    let before = context.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
     if !before.active() {
         return Ok(before.rendered());
     }
-    let after = before.deactivated(desk.now);
-    settle(desk, Operation::Deactivate, Some(before), after)
+    let after = before.deactivated(context.now);
+    settle(context, Operation::Deactivate, Some(before), after)
 }
 
-fn delete(desk: &mut Desk<'_>, id: &str) -> Result<String, Refusal> {
-    let workflow = desk.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
+fn delete(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {
+    let workflow = context.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
     let mut effects = vec![draft(Operation::Delete, &workflow)];
     effects.extend(webhook_changes(Some(&workflow), None));
-    desk.record_all(effects, None)?;
-    desk.state.workflows.remove(id);
+    context.record_all(effects, None)?;
+    context.state.workflows.remove(id);
     Ok(workflow.rendered())
 }
 
 /// Only an active workflow is held to having a trigger and paths of its own.
-fn publishable(desk: &Desk<'_>, workflow: &Workflow) -> Result<(), Refusal> {
+fn publishable(context: &Context<'_>, workflow: &Workflow) -> Result<(), Refusal> {
     if !workflow.active() {
         return Ok(());
     }
     if !workflow.has_trigger() {
         return Err(Refusal::NoTrigger);
     }
-    if desk.state.workflows.conflicts(workflow) { Err(Refusal::Conflict) } else { Ok(()) }
+    if context.state.workflows.conflicts(workflow) { Err(Refusal::Conflict) } else { Ok(()) }
 }
 
-fn settle(desk: &mut Desk<'_>, operation: Operation, before: Option<Workflow>, after: Workflow) -> Result<String, Refusal> {
+fn settle(context: &mut Context<'_>, operation: Operation, before: Option<Workflow>, after: Workflow) -> Result<String, Refusal> {
     let mut effects = vec![draft(operation, &after)];
     effects.extend(webhook_changes(before.as_ref(), Some(&after)));
-    desk.record_all(effects, Some(&after.record()))?;
+    context.record_all(effects, Some(&after.record()))?;
     let rendered = after.rendered();
-    let visible_from = desk.visible_from();
-    desk.state.workflows.put(after, visible_from);
+    let visible_from = context.visible_from();
+    context.state.workflows.put(after, visible_from);
     Ok(rendered)
 }
 
@@ -261,10 +261,10 @@ fn webhook_changes(before: Option<&Workflow>, after: Option<&Workflow>) -> Vec<D
 }
 
 /// 16 alphanumerics. Base 62 of the whole number, so that ids that count up stay different.
-fn new_id(desk: &Desk<'_>) -> String {
+fn new_id(context: &Context<'_>) -> String {
     loop {
-        let id = alphanumeric(desk.uuid());
-        if desk.state.workflows.get(&id).is_none() {
+        let id = alphanumeric(context.uuid());
+        if context.state.workflows.get(&id).is_none() {
             return id;
         }
     }
@@ -282,8 +282,8 @@ fn alphanumeric(uuid: Uuid) -> String {
     id
 }
 
-fn production_webhook(desk: &Desk<'_>, method: &Method, path: &str) -> Reply {
-    let methods = desk.state.workflows.methods_at(path);
+fn production_webhook(context: &Context<'_>, method: &Method, path: &str) -> Reply {
+    let methods = context.state.workflows.methods_at(path);
     if methods.contains(&method.as_str()) {
         return Reply::message(StatusCode::OK, "Workflow was started");
     }

@@ -1,4 +1,4 @@
-//! What the simulated systems hold: one shelf per vendor, changed only together with the effect log.
+//! What the simulated systems hold: one collection per vendor, changed only together with the effect log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub(super) trait Resource {
 
 /// Resources of one kind in the order they were created, found by id.
 #[derive(Debug)]
-pub(super) struct Shelf<T> {
+pub(super) struct Collection<T> {
     items: BTreeMap<u64, Slot<T>>,
     places: HashMap<String, u64>,
     next: u64,
@@ -34,13 +34,13 @@ struct Slot<T> {
     visible_from: Timestamp,
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for Collection<T> {
     fn default() -> Self {
         Self { items: BTreeMap::new(), places: HashMap::new(), next: 0 }
     }
 }
 
-impl<T: Resource> Shelf<T> {
+impl<T: Resource> Collection<T> {
     /// Puts a new resource last, or replaces the one of the same id in its place. Reads see a new one from `visible_from` on.
     pub(super) fn put(&mut self, item: T, visible_from: Timestamp) {
         if let Some(slot) = self.places.get(item.id()).and_then(|place| self.items.get_mut(place)) {
@@ -74,7 +74,7 @@ impl<T: Resource> Shelf<T> {
         self.items.values().filter(move |slot| slot.visible_from <= now).map(|slot| &slot.item)
     }
 
-    /// As [`Shelf::list`], after a place, each resource with its own place: a position that later deletes do not shift.
+    /// As [`Collection::list`], after a place, each resource with its own place: a position that later deletes do not shift.
     pub(super) fn list_after(&self, place: Option<u64>, now: Timestamp) -> impl Iterator<Item = (u64, &T)> {
         let first = place.map_or(0, |place| place.saturating_add(1));
         self.items.range(first..).filter(move |(_, slot)| slot.visible_from <= now).map(|(place, slot)| (*place, &slot.item))
@@ -91,9 +91,9 @@ impl<T: Resource> Shelf<T> {
 pub(super) struct State {
     pub(super) log: Log,
     pub(super) workflows: Workflows,
-    pub(super) assistants: Shelf<Assistant>,
-    pub(super) hooks: Shelf<Hook>,
-    pub(super) subscriptions: Shelf<Subscription>,
+    pub(super) assistants: Collection<Assistant>,
+    pub(super) hooks: Collection<Hook>,
+    pub(super) subscriptions: Collection<Subscription>,
 }
 
 impl State {
@@ -129,7 +129,7 @@ fn parsed<T: serde::de::DeserializeOwned>(resource: &Value) -> Result<T, String>
 }
 
 /// What answering one request may use.
-pub(super) struct Desk<'a> {
+pub(super) struct Context<'a> {
     pub(super) state: &'a mut State,
     pub(super) ids: &'a dyn Identifiers,
     /// The request's instant, whole milliseconds, as all four vendors write times.
@@ -138,7 +138,7 @@ pub(super) struct Desk<'a> {
     pub(super) hidden_for: SignedDuration,
 }
 
-impl Desk<'_> {
+impl Context<'_> {
     /// A new version 4 UUID.
     pub(super) fn uuid(&self) -> Uuid {
         self.ids.uuid()
@@ -149,12 +149,12 @@ impl Desk<'_> {
         if self.hidden_for.is_zero() { Timestamp::MIN } else { self.now.saturating_add(self.hidden_for).unwrap_or(Timestamp::MAX) }
     }
 
-    /// Logs one effect with the resource it leaves behind; call before changing a shelf, and change nothing on an error.
+    /// Logs one effect with the resource it leaves behind; call before changing a collection, and change nothing on an error.
     pub(super) fn record(&mut self, effect: Draft, resource: Option<&str>) -> Result<(), LogError> {
         self.record_all(vec![effect], resource)
     }
 
-    /// As [`Desk::record`], for an effect with consequences.
+    /// As [`Context::record`], for an effect with consequences.
     pub(super) fn record_all(&mut self, effects: Vec<Draft>, resource: Option<&str>) -> Result<(), LogError> {
         debug_assert_eq!(resource.is_none(), effects.first().is_some_and(|effect| effect.operation == Operation::Delete));
         self.state.log.append(self.now, effects, resource)

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::call::{Call, Reply};
 use super::json::{self, ObjectText, compact};
 use super::log::{Draft, LogError, Operation, Vendor};
-use super::state::{Desk, Resource, written};
+use super::state::{Context, Resource, written};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -97,7 +97,7 @@ pub(super) struct Assistant {
 impl Assistant {
     fn new(id: String, created_at: Timestamp, updated_at: Timestamp, members: Map<String, Value>) -> Self {
         let label = match (members.get("metadata"), members.get("name").and_then(Value::as_str)) {
-            (Some(metadata), _) => compact(metadata),
+            (Some(metadata), _) => json::canonical(metadata),
             (None, name) => name.unwrap_or_default().to_owned(),
         };
         let members = Value::Object(members);
@@ -146,19 +146,19 @@ impl Resource for Assistant {
 }
 
 /// Answers any request below `/vapi`.
-pub(super) fn answer(desk: &mut Desk<'_>, key: &str, call: &Call) -> Reply {
+pub(super) fn answer(context: &mut Context<'_>, key: &str, call: &Call) -> Reply {
     if call.bearer() != Some(key) {
         return Refusal::Key.reply();
     }
     let segments = call.segments();
     let answered = match (&call.method, segments.as_slice()) {
-        (&Method::POST, ["assistant"]) => create(desk, call).map(Reply::created),
-        (&Method::GET, ["assistant"]) => list(desk, call).map(Reply::ok),
+        (&Method::POST, ["assistant"]) => create(context, call).map(Reply::created),
+        (&Method::GET, ["assistant"]) => list(context, call).map(Reply::ok),
         (&Method::GET, ["assistant", id]) => {
-            desk.state.assistants.read(id, desk.now).ok_or(Refusal::NoSuchAssistant).map(|found| Reply::ok(found.rendered()))
+            context.state.assistants.read(id, context.now).ok_or(Refusal::NoSuchAssistant).map(|found| Reply::ok(found.rendered()))
         }
-        (&Method::PATCH, ["assistant", id]) => update(desk, call, id).map(Reply::ok),
-        (&Method::DELETE, ["assistant", id]) => delete(desk, id).map(Reply::ok),
+        (&Method::PATCH, ["assistant", id]) => update(context, call, id).map(Reply::ok),
+        (&Method::DELETE, ["assistant", id]) => delete(context, id).map(Reply::ok),
         (method, _) => Err(Refusal::NoSuchRoute(method.clone(), format!("/{}", segments.join("/")))),
     };
     answered.unwrap_or_else(|refusal| refusal.reply())
@@ -166,7 +166,7 @@ pub(super) fn answer(desk: &mut Desk<'_>, key: &str, call: &Call) -> Reply {
 
 /// An error as VAPI words it, for faults that are not its own.
 pub(super) fn error(status: StatusCode, message: &str) -> Reply {
-    shaped(status, &compact(message))
+    if status == StatusCode::UNAUTHORIZED { Refusal::Key.reply() } else { shaped(status, &compact(message)) }
 }
 
 fn shaped(status: StatusCode, message: &str) -> Reply {
@@ -178,15 +178,15 @@ fn shaped(status: StatusCode, message: &str) -> Reply {
     Reply { status, body }
 }
 
-fn create(desk: &mut Desk<'_>, call: &Call) -> Result<String, Refusal> {
+fn create(context: &mut Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut members = checked(call)?;
     members.retain(|_, value| !value.is_null());
-    let assistant = Assistant::new(desk.uuid().to_string(), desk.now, desk.now, members);
-    settle(desk, Operation::Create, assistant)
+    let assistant = Assistant::new(context.uuid().to_string(), context.now, context.now, members);
+    settle(context, Operation::Create, assistant)
 }
 
-fn update(desk: &mut Desk<'_>, call: &Call, id: &str) -> Result<String, Refusal> {
-    let before = desk.state.assistants.get(id).ok_or(Refusal::NoSuchAssistant)?.clone();
+fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<String, Refusal> {
+    let before = context.state.assistants.get(id).ok_or(Refusal::NoSuchAssistant)?.clone();
     let mut members = before.members();
     for (key, value) in checked(call)? {
         if value.is_null() {
@@ -195,26 +195,26 @@ fn update(desk: &mut Desk<'_>, call: &Call, id: &str) -> Result<String, Refusal>
             members.insert(key, value)
         };
     }
-    let after = Assistant::new(before.id, before.created_at, desk.now, members);
-    settle(desk, Operation::Update, after)
+    let after = Assistant::new(before.id, before.created_at, context.now, members);
+    settle(context, Operation::Update, after)
 }
 
-fn delete(desk: &mut Desk<'_>, id: &str) -> Result<String, Refusal> {
-    let assistant = desk.state.assistants.get(id).ok_or(Refusal::NoSuchAssistant)?.clone();
-    desk.record(assistant.draft(Operation::Delete), None)?;
-    desk.state.assistants.remove(id);
+fn delete(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {
+    let assistant = context.state.assistants.get(id).ok_or(Refusal::NoSuchAssistant)?.clone();
+    context.record(assistant.draft(Operation::Delete), None)?;
+    context.state.assistants.remove(id);
     Ok(assistant.rendered())
 }
 
-fn settle(desk: &mut Desk<'_>, operation: Operation, assistant: Assistant) -> Result<String, Refusal> {
+fn settle(context: &mut Context<'_>, operation: Operation, assistant: Assistant) -> Result<String, Refusal> {
     let rendered = assistant.rendered();
-    desk.record(assistant.draft(operation), Some(&rendered))?;
-    let visible_from = desk.visible_from();
-    desk.state.assistants.put(assistant, visible_from);
+    context.record(assistant.draft(operation), Some(&rendered))?;
+    let visible_from = context.visible_from();
+    context.state.assistants.put(assistant, visible_from);
     Ok(rendered)
 }
 
-fn list(desk: &Desk<'_>, call: &Call) -> Result<String, Refusal> {
+fn list(context: &Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut limit = DEFAULT_LIMIT;
     let mut bounds = Vec::new();
     let mut problems = Vec::new();
@@ -236,7 +236,7 @@ fn list(desk: &Desk<'_>, call: &Call) -> Result<String, Refusal> {
     if !problems.is_empty() {
         return Err(Refusal::Invalid(problems));
     }
-    let newest_first = desk.state.assistants.list(desk.now).rev();
+    let newest_first = context.state.assistants.list(context.now).rev();
     let matching = newest_first.filter(|assistant| bounds.iter().all(|bound| bound.admits(assistant)));
     Ok(json::array(matching.take(limit).map(Assistant::rendered)))
 }

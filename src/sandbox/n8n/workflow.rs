@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::sandbox::json::{ObjectText, compact};
-use crate::sandbox::state::{Resource, Shelf, written};
+use crate::sandbox::state::{Collection, Resource, written};
 
 use super::document::{Content, WEBHOOK_TYPE};
 
@@ -242,25 +242,25 @@ impl Resource for Workflow {
 /// All workflows, and which of them holds which production webhook.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Workflows {
-    shelf: Shelf<Workflow>,
+    collection: Collection<Workflow>,
     /// Path, then method, then the workflow's id.
     registered: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Workflows {
-    /// See [`Shelf::read`].
+    /// See [`Collection::read`].
     pub(in crate::sandbox) fn read(&self, id: &str, now: Timestamp) -> Option<&Workflow> {
-        self.shelf.read(id, now)
+        self.collection.read(id, now)
     }
 
-    /// See [`Shelf::get`].
+    /// See [`Collection::get`].
     pub(in crate::sandbox) fn get(&self, id: &str) -> Option<&Workflow> {
-        self.shelf.get(id)
+        self.collection.get(id)
     }
 
-    /// See [`Shelf::list`].
+    /// See [`Collection::list`].
     pub(in crate::sandbox) fn list(&self, now: Timestamp) -> impl Iterator<Item = &Workflow> {
-        self.shelf.list(now)
+        self.collection.list(now)
     }
 
     /// Stores a workflow and brings the register in line with it.
@@ -269,13 +269,13 @@ impl Workflows {
         for Webhook { method, path } in workflow.live_webhooks() {
             self.registered.entry(path).or_default().insert(method, workflow.id.clone());
         }
-        self.shelf.put(workflow, visible_from);
+        self.collection.put(workflow, visible_from);
     }
 
     /// Takes a workflow and its webhooks away.
     pub(in crate::sandbox) fn remove(&mut self, id: &str) {
         self.unregister(id);
-        self.shelf.remove(id);
+        self.collection.remove(id);
     }
 
     /// Puts back what [`Workflow::record`] wrote.
@@ -298,7 +298,7 @@ impl Workflows {
     }
 
     fn unregister(&mut self, id: &str) {
-        for Webhook { method, path } in self.shelf.get(id).map(Workflow::live_webhooks).unwrap_or_default() {
+        for Webhook { method, path } in self.collection.get(id).map(Workflow::live_webhooks).unwrap_or_default() {
             if let Some(methods) = self.registered.get_mut(&path) {
                 methods.remove(&method);
                 if methods.is_empty() {

@@ -97,9 +97,12 @@ async fn a_log_cut_at_any_byte_opens_with_every_effect_whose_line_is_whole() {
         // The three requests had one, two (with the webhook) and two effects.
         let survived = [0, 1, 3, 5][kept.iter().filter(|byte| **byte == b'\n').count()];
         assert_eq!(bench.sandbox.effects(), effects[..survived], "cut at {length}");
-        bench.workflow(webhook_workflow("Next", "next")).await;
-        drop(bench);
-        assert_eq!(Bench::with(durable(&log)).sandbox.effects().len(), survived + 1, "cut at {length}");
+        // Writing on after the cut, at a spread of places: opening twice at every byte would be slow.
+        if length % 61 == 0 {
+            bench.workflow(webhook_workflow("Next", "next")).await;
+            drop(bench);
+            assert_eq!(Bench::with(durable(&log)).sandbox.effects().len(), survived + 1, "cut at {length}");
+        }
     }
 }
 

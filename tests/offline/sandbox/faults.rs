@@ -41,18 +41,20 @@ async fn a_status_fault_answers_as_the_vendor_does_and_has_no_effect() {
     ];
     for (fault, status, retry_after) in cases {
         let bench = Bench::failing(vec![FaultRule::new(fault)]);
-        let shapes: [(&str, fn(&Value) -> bool); 4] = [
-            (WORKFLOWS, |body| body["message"].is_string()),
-            ("/vapi/assistant", |body| body["statusCode"].is_number()),
-            ("/calcom/v2/webhooks", |body| body["status"] == "error" && body["error"]["code"].is_string()),
-            ("/crm/v1/subscriptions", |body| body["error"]["message"].is_string()),
+        let shapes = [
+            (WORKFLOWS, "/message"),
+            ("/vapi/assistant", "/statusCode"),
+            ("/calcom/v2/webhooks", "/error/code"),
+            ("/crm/v1/subscriptions", "/error/message"),
         ];
-        for (path, is_shaped) in shapes {
+        for (path, member) in shapes {
             let response = bench.respond(request("POST", path, Some(json!({})))).await;
             assert_eq!(response.status(), status);
             assert_eq!(response.headers().get("retry-after").map(|value| value.to_str().unwrap()), retry_after);
             let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
-            assert!(is_shaped(&body), "{path}: {body}");
+            assert!(body.pointer(member).is_some(), "{path}: {body}");
+            let told = body["message"].as_str().unwrap_or_default();
+            assert!(status != 401 || path != WORKFLOWS || told == "unauthorized", "{body}");
         }
         assert_eq!(bench.sandbox.effects(), []);
     }
@@ -216,7 +218,7 @@ async fn over_a_socket_a_lost_reply_is_a_connection_closed_without_a_byte() {
     timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hanging_request_does_not_hold_up_the_shutdown() {
     let bench = Bench::failing(vec![FaultRule::new(Fault::Hang).after_effect()]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
