@@ -17,11 +17,14 @@ pub fn unconfigured(provider: &Provider, facts: &Facts, system_namespace: &str) 
             Some(Finding::error("SecretNotNamed", message).at("/spec/secretRef"))
         }
         SecretFact::Missing => {
-            let message = format!("Secret {system_namespace}/{secret} is missing: create it with key {key}, labelled mandate.dev/provider={name}");
+            let message =
+                format!("Secret {system_namespace}/{secret} is missing: create it with key {key}, labelled mandate.dev/provider={name}");
             Some(Finding::waiting("SecretMissing", message))
         }
         SecretFact::NotLabelled => {
-            let message = format!("Secret {system_namespace}/{secret} is not for this provider: kubectl -n {system_namespace} label secret {secret} mandate.dev/provider={name}");
+            let message = format!(
+                "Secret {system_namespace}/{secret} is not for this provider: kubectl -n {system_namespace} label secret {secret} mandate.dev/provider={name}"
+            );
             Some(Finding::waiting("SecretNotLabelled", message))
         }
         SecretFact::KeyMissing => {

@@ -23,7 +23,12 @@ pub async fn gather(schema: &ProvisioningSchema, read: &dyn Read) -> Result<Fact
         let name = schema.metadata.name.as_deref().unwrap_or_default();
         let requests = read.list(&Query::all(&REQUEST)).await?;
         let deployments = read.list(&Query::all(&DEPLOYMENT)).await?;
-        pinned_by.extend(requests.iter().filter(|request| pins(request, name) && is_live(request, &deployments)).map(|request| request.key().to_string()));
+        pinned_by.extend(
+            requests
+                .iter()
+                .filter(|request| pins(request, name) && is_live(request, &deployments))
+                .map(|request| request.key().to_string()),
+        );
     }
     Ok(Facts { pinned_by })
 }

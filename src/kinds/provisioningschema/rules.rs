@@ -16,8 +16,16 @@ const MANDATORY_CHECKS: [&str; 2] = ["vapi-configuration", "webhook-accessibilit
 pub fn lint(schema: &ProvisioningSchema) -> Vec<Finding> {
     let name = schema.metadata.name.as_deref().unwrap_or_default();
     let mut findings: Vec<Finding> = named_by_content(name, &schema.spec).into_iter().collect();
-    let rules: [fn(&ProvisioningSchemaSpec) -> Vec<Finding>; 8] =
-        [constitution, workflows_present, names_unique, integrations_present, documents_well_formed, sources_in_order, webhooks_exist, verification_complete];
+    let rules: [fn(&ProvisioningSchemaSpec) -> Vec<Finding>; 8] = [
+        constitution,
+        workflows_present,
+        names_unique,
+        integrations_present,
+        documents_well_formed,
+        sources_in_order,
+        webhooks_exist,
+        verification_complete,
+    ];
     findings.extend(rules.iter().flat_map(|rule| rule(&schema.spec)));
     findings.extend(fixed_order(&schema.spec));
     findings
@@ -26,7 +34,8 @@ pub fn lint(schema: &ProvisioningSchema) -> Vec<Finding> {
 /// A revision is found by its name (guarantee 7: what a request is pinned to never moves).
 fn named_by_content(name: &str, spec: &ProvisioningSchemaSpec) -> Option<Finding> {
     let expected = spec.object_name();
-    (name != expected).then(|| Finding::error("NameMismatch", format!("metadata.name is {name}: it must be {expected}")).at("/metadata/name"))
+    (name != expected)
+        .then(|| Finding::error("NameMismatch", format!("metadata.name is {name}: it must be {expected}")).at("/metadata/name"))
 }
 
 /// Guarantee 3: only what the frozen constitution knows is executed.
@@ -112,7 +121,8 @@ fn sources_in_order(spec: &ProvisioningSchemaSpec) -> Vec<Finding> {
         let place = |(index, place): (usize, &Substitution)| (place.source.clone(), step, format!("{field}/substitutions/{index}/source"));
         substitutions.iter().enumerate().map(place).collect::<Vec<_>>()
     };
-    let crm = spec.integrations.crm.iter().flat_map(|crm| list(&crm.substitutions, Step::IntegrationConfiguration, "/spec/integrations/crm"));
+    let crm =
+        spec.integrations.crm.iter().flat_map(|crm| list(&crm.substitutions, Step::IntegrationConfiguration, "/spec/integrations/crm"));
     let voice = spec.voice.iter().flat_map(|voice| list(&voice.substitutions, Step::VapiConfiguration, "/spec/voice"));
     nodes.chain(crm).chain(voice).filter_map(|(source, step, field)| source_finding(&source, step, field)).collect()
 }
@@ -121,7 +131,8 @@ fn source_finding(text: &str, step: Step, field: String) -> Option<Finding> {
     match text.parse::<Source>() {
         Err(error) => Some(Finding::error("SourceUnknown", error.to_string()).at(field)),
         Ok(source) if source.usable_from() > step => {
-            let message = format!("{text} exists only from step {} on, but step {step} would use it: the order is fixed", source.usable_from());
+            let message =
+                format!("{text} exists only from step {} on, but step {step} would use it: the order is fixed", source.usable_from());
             Some(Finding::error("OrderContradicted", message).at(field))
         }
         Ok(_) => None,
@@ -130,7 +141,8 @@ fn source_finding(text: &str, step: Step, field: String) -> Option<Finding> {
 
 /// Guarantee 2: every webhook that is referred to is one that gets a path.
 fn webhooks_exist(spec: &ProvisioningSchemaSpec) -> Vec<Finding> {
-    let calendar = spec.integrations.calendar.iter().map(|calendar| (calendar.webhook.clone(), "/spec/integrations/calendar/webhook".to_owned()));
+    let calendar =
+        spec.integrations.calendar.iter().map(|calendar| (calendar.webhook.clone(), "/spec/integrations/calendar/webhook".to_owned()));
     let voice = spec.voice.iter().map(|voice| (voice.server.clone(), "/spec/voice/server".to_owned()));
     let sources = spec.sources().filter_map(|text| match text.parse::<Source>() {
         Ok(Source::WebhookUrl(workflow, node)) => workflow.parse().ok().map(|workflow| (WebhookRef { workflow, node }, "/spec".to_owned())),
@@ -167,6 +179,7 @@ fn verification_complete(spec: &ProvisioningSchemaSpec) -> Vec<Finding> {
 /// The order is stated for readers only, and must then be the fixed one.
 fn fixed_order(spec: &ProvisioningSchemaSpec) -> Option<Finding> {
     let names = || Step::ALL.map(Step::name).join(", ");
-    (!spec.order.is_empty() && spec.order != Step::ALL)
-        .then(|| Finding::error("OrderContradicted", format!("spec.order must be {}: no step is skipped or moved", names())).at("/spec/order"))
+    (!spec.order.is_empty() && spec.order != Step::ALL).then(|| {
+        Finding::error("OrderContradicted", format!("spec.order must be {}: no step is skipped or moved", names())).at("/spec/order")
+    })
 }

@@ -23,7 +23,8 @@ pub fn inside(tenant: &Tenant) -> Vec<Child> {
         ("mandate-viewers", "mandate-tenant-viewer", &spec.viewers),
         ("mandate-consumers", "mandate-tenant-consumer", &spec.consumers),
     ];
-    let bindings = roles.iter().filter(|(_, _, subjects)| !subjects.is_empty()).map(|(name, role, subjects)| binding(tenant, name, role, subjects));
+    let bindings =
+        roles.iter().filter(|(_, _, subjects)| !subjects.is_empty()).map(|(name, role, subjects)| binding(tenant, name, role, subjects));
     bindings.chain(quota(tenant)).collect()
 }
 

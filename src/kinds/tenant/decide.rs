@@ -35,5 +35,9 @@ pub fn decide(tenant: &Tenant, facts: &Facts, around: &Around<'_>) -> Decision {
         namespace_uid: facts.namespace.as_ref().filter(|_| ready).map(|namespace| namespace.uid.clone()),
         chain: around.chain.head.clone(),
     };
-    Decision { children: if tenant.metadata.deletion_timestamp.is_some() { Vec::new() } else { children }, status: status_value(&status), ..Decision::default() }
+    Decision {
+        children: if tenant.metadata.deletion_timestamp.is_some() { Vec::new() } else { children },
+        status: status_value(&status),
+        ..Decision::default()
+    }
 }

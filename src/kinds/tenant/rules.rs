@@ -29,7 +29,10 @@ pub fn consent(tenant: &Tenant, facts: &Facts) -> Option<Finding> {
     let name = tenant.metadata.name.as_deref().unwrap_or_default();
     let space = tenant.namespace_name();
     if namespace.going {
-        return Some(Finding::waiting("NamespaceTerminating", format!("Namespace {space} is being deleted; it is made anew when it is gone")));
+        return Some(Finding::waiting(
+            "NamespaceTerminating",
+            format!("Namespace {space} is being deleted; it is made anew when it is gone"),
+        ));
     }
     match namespace.consents_to.as_deref() {
         Some(tenant) if tenant == name => None,
@@ -38,9 +41,8 @@ pub fn consent(tenant: &Tenant, facts: &Facts) -> Option<Finding> {
             Some(Finding::error("NamespaceTaken", message))
         }
         None => {
-            let message = format!(
-                "Namespace {space} exists and does not consent: kubectl label namespace {space} mandate.dev/tenant={name}"
-            );
+            let message =
+                format!("Namespace {space} exists and does not consent: kubectl label namespace {space} mandate.dev/tenant={name}");
             Some(Finding::error("NamespaceNotConsenting", message))
         }
     }
