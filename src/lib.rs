@@ -3,5 +3,6 @@
 pub mod engine;
 pub mod kinds;
 pub mod model;
+pub mod operator;
 pub mod sandbox;
 pub mod world;

@@ -1,0 +1,9 @@
+//! The shell that runs forever over any world: watches into a cache, a fair queue, a bounded runner.
+
+pub mod cache;
+pub mod dependencies;
+pub mod doors;
+pub mod ledger;
+pub mod queue;
+pub mod retry;
+pub mod runner;
