@@ -1,3 +1,4 @@
 //! Worlds of objects: an API server in memory, the same made durable, one that fails on purpose.
 
+pub mod schema;
 pub mod server;

@@ -1,3 +1,4 @@
 //! Tests.
 
 mod sandbox;
+mod schema;
