@@ -1,3 +1,4 @@
 //! Tests.
 
+mod adapters;
 mod sandbox;
