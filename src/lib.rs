@@ -1,5 +1,6 @@
 //! Mandate holds AI assistants to their contracts, from git.
 
+pub mod adapters;
 pub mod engine;
 pub mod kinds;
 pub mod model;

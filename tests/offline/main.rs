@@ -1,4 +1,5 @@
 //! Tests.
 
+mod adapters;
 mod sandbox;
 mod schema;
