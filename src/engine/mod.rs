@@ -2,6 +2,9 @@
 
 pub mod audit;
 pub mod decision;
+pub mod diff;
 pub mod kind;
 pub mod outcome;
 pub mod port;
+pub mod settle;
+pub mod step;

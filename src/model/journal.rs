@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::IdempotencyKey;
 use super::canonical::Digest;
-use super::decision::Act;
+use super::decision::{Act, Via};
 use super::failure::Failure;
 use super::step::Step;
 use super::time::Time;
@@ -129,6 +129,15 @@ pub struct TakenDecision {
     pub act: Act,
     /// The evidence hash that was decided on.
     pub hash: Digest,
+    /// Who decided.
+    #[schemars(length(max = 253))]
+    pub operator: String,
+    /// How it reached the cluster.
+    pub via: Via,
+    /// Why, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub note: Option<String>,
     /// When it was acted upon.
     pub at: Time,
 }

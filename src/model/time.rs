@@ -64,3 +64,13 @@ impl schemars::JsonSchema for Time {
         schemars::json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
     }
 }
+
+/// Schema of an instant in a frozen spec: a plain string, because the API server compares `format: date-time` loosely.
+#[must_use]
+pub fn plain_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+        "maxLength": 20,
+    })
+}

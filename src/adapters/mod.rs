@@ -1,0 +1,114 @@
+//! External systems behind [`Backends`].
+//!
+//! Every operation has one shape: look the effect up by its key, create it if it is absent, complete it if it is half made,
+//! read it back. What is looked for after an unknown outcome is looked for until the system's consistency window has passed.
+//! Redirects, proxies and repetitions do not exist here; when to come back is the loop's business.
+
+mod calcom;
+mod ensure;
+mod faults;
+mod limits;
+mod n8n;
+mod reply;
+mod rest;
+mod session;
+pub mod transport;
+mod url;
+mod vapi;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::engine::outcome::Outcome;
+use crate::engine::port::{Backends, Clock, SecretError, SecretValue, Secrets};
+use crate::model::call::{Call, KeyedCall, ProviderType};
+use crate::model::journal::Evidence;
+use faults::{Passing, Refusal};
+use limits::Limits;
+use session::{Known, Session};
+use transport::Transport;
+
+pub use faults::{Classified, FaultRow, WriteEffect, faults};
+
+/// All adapters over one transport.
+pub struct Adapters {
+    transport: Arc<dyn Transport>,
+    secrets: Arc<dyn Secrets>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl Adapters {
+    /// Adapters that send through `transport` and read credentials from `secrets` for every call anew, so that a rotated
+    /// secret is used at once.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
+        Self { transport, secrets, clock, limits: Limits::default() }
+    }
+
+    async fn ensure(&self, call: &KeyedCall) -> Known<Evidence> {
+        let speaker = speaker(&call.call);
+        let provider = &call.provider;
+        if provider.provider_type != speaker {
+            let message =
+                format!("provider {} is of type {}, {} needs {speaker}", provider.name, provider.provider_type, call.call.operation());
+            return Err(faults::refused(Refusal::ProviderUnusable, call, &provider.name, message));
+        }
+        let secret = self.secret(call).await?;
+        let doors = (self.transport.as_ref(), self.clock.as_ref(), self.limits.of(provider));
+        let mut session = Session::begin(call, doors, secret, window(speaker))?;
+        let session = &mut session;
+        match &call.call {
+            Call::ReadTemplate { template } => n8n::read_template(session, template).await,
+            Call::CloneWorkflow { template, label, values } => n8n::clone_workflow(session, template, label, values).await,
+            Call::PublishWebhooks { workflow_id, webhooks } => n8n::publish_webhooks(session, workflow_id, webhooks).await,
+            Call::CreateResource { resource, body } => rest::create_resource(session, resource, body).await,
+            Call::SubscribeCalendar { subscriber_url, triggers } => calcom::subscribe(session, subscriber_url, triggers).await,
+            Call::CreateAssistant { name, definition, server_url } => vapi::create_assistant(session, name, definition, server_url).await,
+        }
+    }
+
+    async fn secret(&self, call: &KeyedCall) -> Known<Option<SecretValue>> {
+        let provider = &call.provider.name;
+        let Some(key) = &call.provider.secret else { return Ok(None) };
+        match self.secrets.secret(provider, key).await {
+            Ok(value) => Ok(Some(value)),
+            Err(SecretError::Missing(message)) => Err(faults::refused(Refusal::SecretMissing, call, &key.name, message)),
+            Err(error @ SecretError::World(_)) => Err(faults::no_effect(Passing::SecretUnreadable, &error.to_string(), None)),
+        }
+    }
+}
+
+#[async_trait]
+impl Backends for Adapters {
+    async fn perform(&self, call: &KeyedCall) -> Outcome {
+        match self.ensure(call).await {
+            Ok(evidence) => Outcome::Done(evidence),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+/// The type of provider that has the operation.
+fn speaker(call: &Call) -> ProviderType {
+    match call {
+        Call::ReadTemplate { .. } | Call::CloneWorkflow { .. } | Call::PublishWebhooks { .. } => ProviderType::N8n,
+        Call::CreateResource { .. } => ProviderType::Http,
+        Call::SubscribeCalendar { .. } => ProviderType::Calcom,
+        Call::CreateAssistant { .. } => ProviderType::Vapi,
+    }
+}
+
+/// How long after a write a system may not show what it holds, and how long a request that was given up on may still act.
+fn window(provider: ProviderType) -> Duration {
+    match provider {
+        // Both answer from the one database that they write to; the time is for a request still under way.
+        ProviderType::N8n | ProviderType::Calcom => Duration::from_secs(2),
+        // A hosted API that promises nothing about its list.
+        ProviderType::Vapi => Duration::from_secs(5),
+        // Nothing is known of it.
+        ProviderType::Http => Duration::from_secs(5),
+    }
+}

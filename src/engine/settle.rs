@@ -1,0 +1,91 @@
+//! Outcomes into the journal: the shared part of settling.
+
+use serde_json::Value;
+
+use super::outcome::{Fault, Outcome};
+use crate::model::call::{CallClass, KeyedCall};
+use crate::model::failure::{Failure, FailureCode};
+use crate::model::journal::{CallEntry, Journal, Waits};
+use crate::model::limits::{FIRST_BACKOFF, MAX_BACKOFF, WAIT_BUDGET};
+use crate::model::object::Object;
+use crate::model::time::Time;
+
+/// The journal of an object; empty when it has none.
+#[must_use]
+pub fn journal_of(object: &Object) -> Journal {
+    journal_in(&object.body["status"])
+}
+
+/// The journal in a status; empty when it has none.
+#[must_use]
+pub fn journal_in(status: &Value) -> Journal {
+    status.get("journal").and_then(|journal| serde_json::from_value(journal.clone()).ok()).unwrap_or_default()
+}
+
+/// Writes the outcomes of calls into the journal. Entries without an outcome, and those settled before, stay.
+pub fn settle(journal: &mut Journal, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time) {
+    for (call, outcome) in outcomes {
+        let entry = journal.steps.iter_mut().flat_map(|step| &mut step.calls).find(|entry| entry.key == call.key);
+        if let Some(entry) = entry.filter(|entry| entry.is_open()) {
+            settle_one(entry, call, outcome, now);
+        }
+    }
+    for step in &mut journal.steps {
+        let complete = !step.calls.is_empty() && step.calls.iter().all(|call| call.result.is_some());
+        if complete && step.done_at.is_none() {
+            step.done_at = Some(now);
+        }
+    }
+}
+
+fn settle_one(entry: &mut CallEntry, call: &KeyedCall, outcome: Outcome, now: Time) {
+    match outcome {
+        Outcome::Done(evidence) => {
+            entry.waits = None;
+            entry.result = Some(evidence);
+        }
+        Outcome::Refused(failure) => entry.failure = Some(failure),
+        Outcome::NoEffect { fault, retry_after } => wait(entry, call, &fault, retry_after, now),
+        Outcome::Unknown(fault) if call.call.class() == CallClass::Opaque => entry.failure = Some(unknown(entry, call, &fault)),
+        Outcome::Unknown(fault) => wait(entry, call, &fault, None, now),
+    }
+}
+
+/// An effect that may have happened and cannot be looked up: a person must look (design section 3, Opaque).
+fn unknown(entry: &CallEntry, call: &KeyedCall, fault: &Fault) -> Failure {
+    let (name, key, provider) = (&call.name, &call.key, &call.provider.name);
+    let message = format!("whether {name} took effect at Provider {provider} is unknown ({}): it cannot be looked up", fault.code);
+    let look = format!("inspect Provider {provider} for a resource that carries key {} made at or after {}", key.mark(), entry.intended_at);
+    Failure::human(FailureCode::OutcomeUnknown, message, &[look.as_str(), "if it exists, remove it by hand; then decide on a retry"])
+}
+
+fn wait(entry: &mut CallEntry, call: &KeyedCall, fault: &Fault, retry_after: Option<std::time::Duration>, now: Time) {
+    let (tries, since) = entry.waits.as_ref().map_or((1, now), |waits| (waits.tries + 1, waits.since));
+    let backoff = FIRST_BACKOFF.saturating_mul(1 << (tries - 1).min(10)).min(MAX_BACKOFF);
+    let delay = retry_after.unwrap_or(backoff);
+    if now.since(since) + delay > WAIT_BUDGET {
+        let message = format!(
+            "{} at Provider {} did not succeed in {tries} tries within {} s; last: {} {}",
+            call.name,
+            call.provider.name,
+            WAIT_BUDGET.as_secs(),
+            fault.code,
+            fault.message
+        );
+        let look = format!("kubectl get provider {} -o yaml: check its connection and its service", call.provider.name);
+        entry.failure =
+            Some(Failure::human(FailureCode::Unavailable, message, &[look.as_str(), "when it answers again, decide on a retry"]));
+        return;
+    }
+    entry.waits = Some(Waits {
+        code: fault.code.to_owned(),
+        message: fault.message.chars().take(512).collect(),
+        tries,
+        since,
+        retry_at: Time::after(now.instant(), delay),
+    });
+}
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -1,0 +1,47 @@
+//! AssistantDeployment: see `README.md` in this folder.
+
+pub mod api;
+mod children;
+mod decide;
+mod facts;
+pub mod rules;
+
+use async_trait::async_trait;
+
+use crate::engine::audit::Invariant;
+use crate::engine::decision::Decision;
+use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::kinds::{provisioningrequest, provisioningschema, tenant};
+use crate::model::resource::{NAMESPACE, Resource};
+
+/// The kind.
+pub struct AssistantDeploymentKind;
+
+#[async_trait]
+impl Kind for AssistantDeploymentKind {
+    type Object = api::AssistantDeployment;
+    type Facts = facts::Facts;
+    const RESOURCE: &'static Resource = &api::DEPLOYMENT;
+    const CHILDREN: &'static [&'static Resource] = &[&provisioningrequest::api::REQUEST];
+    const READS: &'static [Access] = &[
+        Access { resource: &api::DEPLOYMENT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &provisioningschema::api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &tenant::api::TENANT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+    ];
+    const WRITES: &'static [Access] = &[
+        Access { resource: &api::DEPLOYMENT, verbs: &[Verb::UpdateStatus, Verb::Update] },
+        Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Create] },
+    ];
+    const INVARIANTS: &'static [Invariant] = &[];
+
+    async fn gather(object: &api::AssistantDeployment, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
+        facts::gather(object, read).await
+    }
+
+    fn decide(object: &api::AssistantDeployment, facts: &facts::Facts, around: &Around<'_>) -> Decision {
+        decide::decide(object, facts, around)
+    }
+}

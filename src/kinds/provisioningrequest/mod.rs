@@ -1,0 +1,56 @@
+//! ProvisioningRequest: see `README.md` in this folder.
+
+pub mod api;
+mod calls;
+mod decide;
+mod evidence;
+mod facts;
+mod invariants;
+mod lifecycle;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use async_trait::async_trait;
+
+use crate::engine::audit::Invariant;
+use crate::engine::decision::Decision;
+use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provider, provisioningschema, tenant};
+use crate::model::resource::{Resource, SECRET};
+
+/// The kind.
+pub struct ProvisioningRequestKind;
+
+#[async_trait]
+impl Kind for ProvisioningRequestKind {
+    type Object = api::ProvisioningRequest;
+    type Facts = facts::Facts;
+    const RESOURCE: &'static Resource = &api::REQUEST;
+    const CHILDREN: &'static [&'static Resource] = &[];
+    const READS: &'static [Access] = &[
+        Access { resource: &api::REQUEST, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &assistantdeployment::api::DEPLOYMENT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &tenant::api::TENANT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &provisioningschema::api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &provider::api::PROVIDER, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &operatordecision::api::DECISION, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &SECRET, verbs: &[Verb::Get] },
+    ];
+    const WRITES: &'static [Access] = &[
+        Access { resource: &api::REQUEST, verbs: &[Verb::UpdateStatus, Verb::Update] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
+    ];
+    const INVARIANTS: &'static [Invariant] = invariants::ALL;
+
+    async fn gather(object: &api::ProvisioningRequest, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
+        facts::gather(object, read).await
+    }
+
+    fn decide(object: &api::ProvisioningRequest, facts: &facts::Facts, around: &Around<'_>) -> Decision {
+        decide::decide(object, facts, around)
+    }
+}

@@ -1,0 +1,41 @@
+//! ProvisioningSchema: see `README.md` in this folder.
+
+pub mod api;
+mod decide;
+mod facts;
+pub mod rules;
+
+use async_trait::async_trait;
+
+use crate::engine::audit::Invariant;
+use crate::engine::decision::Decision;
+use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::kinds::{assistantdeployment, provisioningrequest};
+use crate::model::resource::Resource;
+
+/// The kind.
+pub struct ProvisioningSchemaKind;
+
+#[async_trait]
+impl Kind for ProvisioningSchemaKind {
+    type Object = api::ProvisioningSchema;
+    type Facts = facts::Facts;
+    const RESOURCE: &'static Resource = &api::SCHEMA;
+    const CHILDREN: &'static [&'static Resource] = &[];
+    const READS: &'static [Access] = &[
+        Access { resource: &api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &assistantdeployment::api::DEPLOYMENT, verbs: &[Verb::List, Verb::Watch] },
+        Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::List, Verb::Watch] },
+    ];
+    const WRITES: &'static [Access] = &[Access { resource: &api::SCHEMA, verbs: &[Verb::UpdateStatus, Verb::Update] }];
+    const INVARIANTS: &'static [Invariant] = &[];
+
+    async fn gather(object: &api::ProvisioningSchema, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
+        facts::gather(object, read).await
+    }
+
+    fn decide(object: &api::ProvisioningSchema, facts: &facts::Facts, around: &Around<'_>) -> Decision {
+        decide::decide(object, facts, around)
+    }
+}

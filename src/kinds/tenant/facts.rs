@@ -1,0 +1,34 @@
+//! What a tenant's decision needs to know.
+
+use super::api::{TENANT_LABEL, Tenant};
+use crate::engine::port::{Read, WorldError};
+use crate::model::object::ObjectKey;
+use crate::model::resource::NAMESPACE;
+
+/// Facts.
+#[derive(Debug)]
+pub struct Facts {
+    /// The namespace, if it exists.
+    pub namespace: Option<NamespaceFact>,
+}
+
+/// What is known of the namespace.
+#[derive(Debug)]
+pub struct NamespaceFact {
+    /// Its UID.
+    pub uid: String,
+    /// The tenant that it consents to.
+    pub consents_to: Option<String>,
+    /// Whether it is being deleted.
+    pub going: bool,
+}
+
+/// Gathers the facts.
+pub async fn gather(tenant: &Tenant, read: &dyn Read) -> Result<Facts, WorldError> {
+    let namespace = read.get(&ObjectKey::new(&NAMESPACE, "", tenant.namespace_name())).await?.map(|object| NamespaceFact {
+        uid: object.uid().to_owned(),
+        consents_to: object.label(TENANT_LABEL).map(str::to_owned),
+        going: object.is_going(),
+    });
+    Ok(Facts { namespace })
+}

@@ -1,0 +1,47 @@
+//! Tenant: see `README.md` in this folder.
+
+pub mod api;
+mod children;
+mod decide;
+mod facts;
+mod rules;
+
+use async_trait::async_trait;
+
+use crate::engine::audit::Invariant;
+use crate::engine::decision::Decision;
+use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::model::resource::{NAMESPACE, RESOURCE_QUOTA, ROLE_BINDING, Resource};
+
+/// The kind.
+pub struct TenantKind;
+
+#[async_trait]
+impl Kind for TenantKind {
+    type Object = api::Tenant;
+    type Facts = facts::Facts;
+    const RESOURCE: &'static Resource = &api::TENANT;
+    const CHILDREN: &'static [&'static Resource] = &[&NAMESPACE, &ROLE_BINDING, &RESOURCE_QUOTA];
+    const READS: &'static [Access] = &[
+        Access { resource: &api::TENANT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &ROLE_BINDING, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &RESOURCE_QUOTA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+    ];
+    const WRITES: &'static [Access] = &[
+        Access { resource: &api::TENANT, verbs: &[Verb::UpdateStatus] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Create] },
+        Access { resource: &ROLE_BINDING, verbs: &[Verb::Create, Verb::Update, Verb::Delete] },
+        Access { resource: &RESOURCE_QUOTA, verbs: &[Verb::Create, Verb::Update, Verb::Delete] },
+    ];
+    const INVARIANTS: &'static [Invariant] = &[];
+
+    async fn gather(object: &api::Tenant, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
+        facts::gather(object, read).await
+    }
+
+    fn decide(object: &api::Tenant, facts: &facts::Facts, around: &Around<'_>) -> Decision {
+        decide::decide(object, facts, around)
+    }
+}

@@ -1,0 +1,12 @@
+//! The shell that runs forever over any world: watches into a cache, a fair queue, a bounded runner.
+
+pub mod cache;
+pub mod dependencies;
+pub mod doors;
+pub mod embedded;
+pub mod guards;
+pub mod ledger;
+pub mod queue;
+pub mod retry;
+pub mod runner;
+pub mod secrets;

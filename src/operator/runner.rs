@@ -1,0 +1,346 @@
+//! The runner: watches fill the cache, changes fill the queue, a bounded number of passes empties it.
+//!
+//! One task owns the queue; passes are tasks of their own, so that one that panics or hangs costs only itself. Nothing
+//! starts before every watch has told its complete list: a reference is missing only when it is known to be missing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::StreamExt;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::cache::{Cache, Change};
+use super::dependencies::{Dependencies, TrackedRead};
+use super::doors::{OwnChange, WriteThrough};
+use super::ledger::ObjectLedger;
+use super::queue::{Priority, Queue};
+use super::retry::{self, Ended};
+use crate::engine::kind::{AnyKind, Settings};
+use crate::engine::port::{Backends, Clock, Delta, Verb, World};
+use crate::engine::step::{self, Doors, Passed};
+use crate::kinds::operatordecision::api::DECISION;
+use crate::model::condition::{self, Condition, Summary};
+use crate::model::finding::Finding;
+use crate::model::limits::PASS_DEADLINE;
+use crate::model::object::{Object, ObjectKey};
+use crate::model::resource::Resource;
+use crate::model::time::Time;
+
+/// Pause before a watch that ended with an error is opened again.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Everything that the operator runs with.
+#[derive(Clone)]
+pub struct Setup {
+    /// Kinds to reconcile.
+    pub kinds: &'static [&'static dyn AnyKind],
+    /// The world of each kind: the same world, with the rights of the kind.
+    pub world_of: Arc<dyn Fn(&'static dyn AnyKind) -> Arc<dyn World> + Send + Sync>,
+    /// External systems.
+    pub backends: Arc<dyn Backends>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings.
+    pub settings: Settings,
+    /// Passes at once.
+    pub workers: usize,
+}
+
+/// How busy the operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Every watch has told its list.
+    pub synced: bool,
+    /// Objects that wait for a worker.
+    pub backlog: usize,
+    /// Passes under way.
+    pub busy: usize,
+    /// The next wake-up.
+    pub next_wake: Option<Instant>,
+}
+
+impl Load {
+    /// Nothing to do now, and no wake-up within `horizon`.
+    #[must_use]
+    pub fn is_settled(&self, horizon: Duration) -> bool {
+        let soon = self.next_wake.is_some_and(|at| at.saturating_duration_since(Instant::now()) <= horizon);
+        self.synced && self.backlog == 0 && self.busy == 0 && !soon
+    }
+}
+
+/// The operator.
+pub struct Operator {
+    setup: Setup,
+    cache: Arc<Cache>,
+    dependencies: Arc<Dependencies>,
+    load: watch::Sender<Load>,
+}
+
+/// What the runner's task owns.
+struct Running {
+    queue: Queue,
+    failures: HashMap<Arc<ObjectKey>, u32>,
+    seen: BTreeSet<Arc<ObjectKey>>,
+    unsynced: BTreeSet<&'static Resource>,
+    passes: JoinSet<PassEnd>,
+}
+
+struct PassEnd {
+    key: Arc<ObjectKey>,
+    end: Result<Passed, Ended>,
+}
+
+impl Operator {
+    /// An operator that has not started.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let load = watch::Sender::new(Load { synced: false, backlog: 0, busy: 0, next_wake: None });
+        Self { setup, cache: Arc::default(), dependencies: Arc::default(), load }
+    }
+
+    /// How busy it is, as it changes.
+    #[must_use]
+    pub fn load(&self) -> watch::Receiver<Load> {
+        self.load.subscribe()
+    }
+
+    /// Runs until `stop` completes; passes under way are then given until their deadline to end.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let (deltas, mut told) = mpsc::channel(1024);
+        let (own, mut owned) = mpsc::unbounded_channel();
+        let mut watches = JoinSet::new();
+        let mut running = self.start(&mut watches, &deltas);
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            self.hand_out(&mut running, &own);
+            self.publish(&running);
+            let wake = running.queue.next_wake();
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(change) = owned.recv() => self.enqueue_dependents(&mut running, &change.change, Some(&change.by)),
+                Some((resource, delta)) = told.recv() => self.apply(&mut running, resource, delta),
+                Some(ended) = running.passes.join_next() => if let Ok(ended) = ended { self.finish(&mut running, ended) },
+                () = async { if let Some(at) = wake { tokio::time::sleep_until(at).await } }, if wake.is_some() => running.queue.wake_due(Instant::now()),
+            }
+        }
+        watches.abort_all();
+        while running.passes.join_next().await.is_some() {}
+    }
+
+    fn start(&self, watches: &mut JoinSet<()>, deltas: &mpsc::Sender<(&'static Resource, Delta)>) -> Running {
+        let mut unsynced = BTreeSet::new();
+        for kind in self.setup.kinds {
+            let world = (self.setup.world_of)(*kind);
+            for access in kind.reads().iter().filter(|access| access.verbs.contains(&Verb::Watch)) {
+                if unsynced.insert(access.resource) {
+                    watches.spawn(follow(world.clone(), access.resource, deltas.clone()));
+                }
+            }
+        }
+        Running { queue: Queue::new(self.setup.workers), failures: HashMap::new(), seen: BTreeSet::new(), unsynced, passes: JoinSet::new() }
+    }
+
+    fn apply(&self, running: &mut Running, resource: &'static Resource, delta: Delta) {
+        if matches!(delta, Delta::Listed(_)) {
+            running.unsynced.remove(resource);
+        }
+        for change in self.cache.apply(resource, delta) {
+            self.enqueue(running, &change);
+            self.enqueue_dependents(running, &change, None);
+        }
+    }
+
+    fn kind_of(&self, key: &ObjectKey) -> Option<&'static dyn AnyKind> {
+        self.setup.kinds.iter().find(|kind| kind.resource() == key.resource).copied()
+    }
+
+    /// The changed object itself.
+    fn enqueue(&self, running: &mut Running, change: &Change) {
+        if self.kind_of(&change.key).is_none() {
+            return;
+        }
+        let key = Arc::new(change.key.clone());
+        if change.after.is_none() {
+            running.seen.remove(&key);
+            running.queue.wake_at(key, None);
+            return;
+        }
+        let priority = if key.resource == &DECISION {
+            Priority::Human
+        } else if running.seen.insert(key.clone()) {
+            Priority::New
+        } else {
+            Priority::Rest
+        };
+        running.queue.push(key, priority);
+    }
+
+    /// Whoever read it, except the pass that changed it.
+    fn enqueue_dependents(&self, running: &mut Running, change: &Change, by: Option<&Arc<ObjectKey>>) {
+        if let Some(by) = by.filter(|by| by.as_ref() != &change.key) {
+            tracing::trace!(%by, changed = %change.key, "changed by a pass");
+            self.enqueue(running, change);
+        }
+        let priority = if change.key.resource == &DECISION { Priority::Human } else { Priority::Rest };
+        for reader in self.dependencies.touched_by(change) {
+            if by != Some(&reader) && *reader != change.key {
+                running.queue.push(reader, priority);
+            }
+        }
+    }
+
+    fn hand_out(&self, running: &mut Running, own: &mpsc::UnboundedSender<OwnChange>) {
+        if !running.unsynced.is_empty() {
+            return;
+        }
+        while let Some(key) = running.queue.pop() {
+            let Some(kind) = self.kind_of(&key) else { continue };
+            let pass = Pass {
+                kind,
+                key: key.clone(),
+                setup: self.setup.clone(),
+                cache: self.cache.clone(),
+                dependencies: self.dependencies.clone(),
+                own: own.clone(),
+            };
+            running.passes.spawn(async move { PassEnd { key, end: pass.run().await } });
+        }
+    }
+
+    fn finish(&self, running: &mut Running, ended: PassEnd) {
+        let PassEnd { key, end } = ended;
+        running.queue.done(&key);
+        match end {
+            Ok(passed) => {
+                running.failures.remove(&key);
+                let wake = match passed {
+                    Passed::Gone | Passed::Settled(None) => None,
+                    Passed::Settled(Some(at)) => Some(self.instant(at)),
+                };
+                running.queue.wake_at(key, wake);
+            }
+            Err(ended) => {
+                let failures = running.failures.entry(key.clone()).or_default();
+                *failures += 1;
+                let wait = retry::wait_after(&ended, *failures);
+                if retry::is_routine(&ended) {
+                    tracing::debug!(object = %key, ?ended, "pass ended early");
+                } else {
+                    tracing::warn!(object = %key, ?ended, wait_ms = wait.as_millis(), "pass ended early");
+                }
+                running.queue.wake_at(key, Some(Instant::now() + wait));
+            }
+        }
+    }
+
+    fn instant(&self, at: Time) -> Instant {
+        let delay = Duration::try_from(at.instant().duration_since(self.setup.clock.now())).unwrap_or(Duration::ZERO);
+        Instant::now() + delay
+    }
+
+    fn publish(&self, running: &Running) {
+        let load = Load {
+            synced: running.unsynced.is_empty(),
+            backlog: running.queue.backlog(),
+            busy: running.queue.busy(),
+            next_wake: running.queue.next_wake(),
+        };
+        self.load.send_if_modified(|present| {
+            if *present == load {
+                false
+            } else {
+                *present = load;
+                true
+            }
+        });
+    }
+}
+
+/// Feeds one resource's deltas to the runner; opens the watch again after an error.
+async fn follow(world: Arc<dyn World>, resource: &'static Resource, deltas: mpsc::Sender<(&'static Resource, Delta)>) {
+    loop {
+        let mut watch = world.watch(resource);
+        while let Some(delta) = watch.next().await {
+            match delta {
+                Ok(delta) => {
+                    if deltas.send((resource, delta)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%resource, %error, "watch ended");
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(WATCH_PAUSE).await;
+    }
+}
+
+/// One pass as a task.
+struct Pass {
+    kind: &'static dyn AnyKind,
+    key: Arc<ObjectKey>,
+    setup: Setup,
+    cache: Arc<Cache>,
+    dependencies: Arc<Dependencies>,
+    own: mpsc::UnboundedSender<OwnChange>,
+}
+
+impl Pass {
+    async fn run(self) -> Result<Passed, Ended> {
+        let read = TrackedRead::new(self.cache.clone(), self.dependencies.clone(), self.key.clone());
+        let world = WriteThrough {
+            world: (self.setup.world_of)(self.kind),
+            cache: self.cache.clone(),
+            by: self.key.clone(),
+            told: self.own.clone(),
+        };
+        let clock = self.setup.clock.as_ref();
+        let ledger = ObjectLedger { read: &read, world: &world, clock, system_namespace: &self.setup.settings.system_namespace };
+        let doors = Doors { read: &read, world: &world, backends: self.setup.backends.as_ref(), ledger: &ledger, clock };
+        let pass = step::pass(self.kind, &self.key, &doors, &self.setup.settings);
+        let ended = match tokio::time::timeout(PASS_DEADLINE, AssertUnwindSafe(pass).catch_unwind()).await {
+            Ok(Ok(Ok(passed))) => Ok(passed),
+            Ok(Ok(Err(error))) => Err(Ended::Error(error)),
+            Ok(Err(panic)) => Err(Ended::Panic(panic_text(panic.as_ref()))),
+            Err(_) => Err(Ended::Deadline),
+        };
+        if let Err(Ended::Panic(text)) = &ended {
+            self.report_panic(text, &world).await;
+        }
+        read.finish();
+        ended
+    }
+
+    /// A fault of ours becomes a condition on the one object that met it.
+    async fn report_panic(&self, text: &str, world: &dyn World) {
+        use crate::engine::port::Read as _;
+        let Ok(Some(stored)) = self.cache.get(&self.key).await else { return };
+        let before: Vec<Condition> =
+            stored.body.pointer("/status/conditions").and_then(|list| serde_json::from_value(list.clone()).ok()).unwrap_or_default();
+        let finding = Finding::error("InternalError", format!("the controller failed on this object: {text}; please report it"));
+        let now = Time::new(self.setup.clock.now());
+        let conditions = condition::merge(&before, &Summary::Stalled(finding).observations(), stored.generation(), now);
+        let mut object = Object::clone(&stored);
+        object.body["status"]["conditions"] = json!(conditions);
+        object.body["status"]["observedGeneration"] = stored.generation().into();
+        if object.body.get("status") != stored.body.get("status")
+            && let Err(error) = world.update_status(&object).await
+        {
+            tracing::warn!(object = %self.key, %error, "reporting a fault of ours");
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}
