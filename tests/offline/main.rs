@@ -1,6 +1,6 @@
 //! Tests.
 
-mod world;
 mod adapters;
 mod sandbox;
 mod schema;
+mod world;
