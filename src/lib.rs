@@ -2,5 +2,6 @@
 
 pub mod engine;
 pub mod model;
+pub mod offline;
 pub mod sandbox;
 pub mod world;

@@ -1,3 +1,4 @@
 //! Tests.
 
 mod schema;
+mod yaml;
