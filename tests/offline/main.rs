@@ -1,5 +1,6 @@
 //! Tests.
 
+mod world;
 mod adapters;
 mod sandbox;
 mod schema;
