@@ -91,9 +91,11 @@ async fn two_workflows_of_our_name_stop_for_a_person_who_learns_both_ids() {
     assert_eq!(rig.operations(), []);
 }
 
+type Change = fn(&mut Value);
+
 #[tokio::test(start_paused = true)]
 async fn a_clone_that_somebody_changed_is_not_accepted() {
-    let changes: [(fn(&mut Value), &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (|document| document["nodes"][1]["parameters"]["method"] = json!("GET"), "has structural digest"),
         (|document| document["nodes"][1]["parameters"]["url"] = json!("https://evil.example"), "does not hold parameter.bookingUrl"),
         (|document| document["nodes"] = json!([]), "cannot be interpreted"),
