@@ -96,6 +96,7 @@ async fn an_invalid_definition_is_refused_in_the_vendors_words_or_before_it_is_s
         keyed(Call::CreateAssistant { name: "a".into(), definition: definition.into(), server_url: "https://x.example".into() })
     };
     rig.refused_with(&with(r#"{"colour": "red"}"#), FailureCode::RequestRefused, "property colour should not exist").await;
+    rig.refused_with(&with(r#"{"metadata": "x"}"#), FailureCode::InputsInvalid, "metadata and server must be objects").await;
     rig.refused_with(&with("[]"), FailureCode::InputsInvalid, "no JSON object").await;
     rig.refused_with(&with("{"), FailureCode::InputsInvalid, "no JSON object").await;
     assert_eq!(rig.operations(), []);
