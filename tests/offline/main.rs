@@ -1,7 +1,8 @@
 //! Tests.
 
-mod world;
 mod adapters;
+mod clinic;
 mod sandbox;
 mod schema;
+mod world;
 mod yaml;
