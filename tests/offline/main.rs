@@ -1,1 +1,4 @@
 //! Tests.
+
+mod kubeapi;
+mod schema;

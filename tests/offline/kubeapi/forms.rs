@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Harness, WIDGETS, widget};
 
-const TABLE: &str =
-    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
 
 /// A widget that became ready at the start, seen three days and four hours later.
 async fn ready(harness: &Harness) {
@@ -76,5 +75,8 @@ async fn a_watch_shows_the_headings_once() {
     let (first, second) = (watch.next().await.unwrap(), watch.next().await.unwrap());
     assert_eq!((&first["type"], &first["object"]["kind"]), (&json!("ADDED"), &json!("Table")));
     assert_eq!(first["object"]["columnDefinitions"].as_array().unwrap().len(), 6);
-    assert_eq!((cells(&second["object"]), &second["object"]["columnDefinitions"]), (vec![json!(["x", null, 3, null, null, "0s"])], &json!([])));
+    assert_eq!(
+        (cells(&second["object"]), &second["object"]["columnDefinitions"]),
+        (vec![json!(["x", null, 3, null, null, "0s"])], &json!([]))
+    );
 }

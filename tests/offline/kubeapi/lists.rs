@@ -83,14 +83,19 @@ async fn versions_that_cannot_be_shown_are_refused() {
     let list = harness.get(WIDGETS).await.must(StatusCode::OK);
     let current: u64 = list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     let ask = async |query: String| harness.get(&format!("{WIDGETS}?{query}")).await;
-    for query in ["resourceVersion=0".to_owned(), format!("resourceVersion={current}&resourceVersionMatch=Exact"), "resourceVersion=1".into()] {
+    for query in
+        ["resourceVersion=0".to_owned(), format!("resourceVersion={current}&resourceVersionMatch=Exact"), "resourceVersion=1".into()]
+    {
         assert_eq!(names(&ask(query).await.must(StatusCode::OK)), ["a", "b", "c"]);
     }
     ask(format!("resourceVersion={}&resourceVersionMatch=Exact", current - 1)).await.refused(410, "Expired");
     let reply = ask(format!("resourceVersion={}", current + 1)).await;
     let message = format!("Timeout: Too large resource version: {}, current: {current}", current + 1);
     assert_eq!(reply.refused(504, "Timeout"), message);
-    assert_eq!((&reply.headers["retry-after"], &reply.body["details"]["causes"][0]["reason"]), (&"1".parse().unwrap(), &Value::from("ResourceVersionTooLarge")));
+    assert_eq!(
+        (&reply.headers["retry-after"], &reply.body["details"]["causes"][0]["reason"]),
+        (&"1".parse().unwrap(), &Value::from("ResourceVersionTooLarge"))
+    );
     ask("resourceVersion=x".into()).await.refused(400, "BadRequest");
     ask("resourceVersionMatch=Exact".into()).await.refused(400, "BadRequest");
     ask("limit=-1".into()).await.refused(400, "BadRequest");
