@@ -98,6 +98,11 @@ fn preconditions(headers: &HeaderMap, parameters: &Parameters, sent: &[u8]) -> R
 fn options(headers: &HeaderMap, sent: &[u8]) -> Result<DeleteOptions, Refusal> {
     body::must_be_json(headers)?;
     let (document, _) = body::document(sent, FieldValidation::Ignore)?;
+    // Read as a struct, a list would pass for one whose fields are all absent: a deletion without its preconditions.
+    let preconditions = document.get("preconditions").filter(|stated| !stated.is_null());
+    if !document.is_object() || preconditions.is_some_and(|stated| !stated.is_object()) {
+        return Err(Refusal::bad_request("the body of a deletion is a DeleteOptions"));
+    }
     let kind = document.get("kind").and_then(Value::as_str);
     if kind.is_some_and(|kind| kind != "DeleteOptions") {
         return Err(Refusal::bad_request("the body of a deletion is a DeleteOptions"));

@@ -19,7 +19,8 @@ pub struct Refusal {
     code: StatusCode,
     reason: &'static str,
     message: String,
-    details: Details,
+    /// In a box because every handler's `Result` has room for it.
+    details: Box<Details>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -61,11 +62,11 @@ impl Details {
 
 impl Refusal {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Details::default() }
+        Self { code, reason, message: message.into(), details: Box::default() }
     }
 
     fn with(self, details: Details) -> Self {
-        Self { details, ..self }
+        Self { details: Box::new(details), ..self }
     }
 
     /// 400
@@ -153,7 +154,7 @@ impl Refusal {
             status: "Failure",
             message: &self.message,
             reason: self.reason,
-            details: (self.details != Details::default()).then_some(&self.details),
+            details: (*self.details != Details::default()).then_some(&self.details),
             code: self.code.as_u16(),
         }
     }

@@ -46,10 +46,8 @@ impl Served {
 }
 
 fn code(error: kube::Error) -> (u16, String) {
-    match error {
-        kube::Error::Api(status) => (status.code, status.reason.clone()),
-        other => panic!("{other}"),
-    }
+    let kube::Error::Api(status) = error else { panic!("{error}") };
+    (status.code, status.reason.clone())
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

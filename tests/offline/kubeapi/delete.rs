@@ -41,7 +41,13 @@ async fn a_deletion_meant_for_another_object_does_nothing() {
         let message = reply.refused(409, "Conflict");
         assert!(message.starts_with("Operation cannot be fulfilled on widgets.mandate.dev \"w\": Precondition failed: "), "{message}");
     }
-    for options in [json!({"dryRun": ["All"]}), json!({"propagationPolicy": "Sideways"}), json!({"kind": "Widget"}), json!([])] {
+    for options in [
+        json!({"dryRun": ["All"]}),
+        json!({"propagationPolicy": "Sideways"}),
+        json!({"kind": "Widget"}),
+        json!({"preconditions": []}),
+        json!([]),
+    ] {
         harness.delete(&uri, Some(&options)).await.refused(400, "BadRequest");
     }
     harness.delete(&format!("{uri}?dryRun=All"), None).await.refused(400, "BadRequest");
