@@ -8,3 +8,4 @@ pub mod host;
 pub mod kubeapi;
 pub mod kubeconfig;
 pub mod serve;
+pub mod tls;

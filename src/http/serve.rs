@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use axum::serve::Listener;
 use tokio::sync::watch;
 
 /// How long requests may go on after the end was asked for. Watches end at once.
@@ -51,7 +51,7 @@ impl Shutdown {
 ///
 /// # Errors
 /// Of the listener.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
+pub async fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, router: Router, shutdown: Shutdown) -> io::Result<()> {
     let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().requested());
     let overdue = async {
         shutdown.requested().await;

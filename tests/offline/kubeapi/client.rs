@@ -1,14 +1,19 @@
 //! The kube client over a real socket.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Config};
+use mandate::http::kubeconfig;
 use mandate::http::serve::serve;
+use mandate::http::tls::{Certificate, EitherListener};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::harness::{ADMIN, Harness};
@@ -16,17 +21,23 @@ use super::harness::{ADMIN, Harness};
 struct Served {
     harness: Harness,
     task: JoinHandle<std::io::Result<()>>,
+    address: SocketAddr,
     api: Api<DynamicObject>,
     resource: ApiResource,
 }
 
+/// A server, reached by the kubeconfig that it is given.
 async fn served() -> Served {
+    // The client takes the process's provider; a second test finds it installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let harness = Harness::at(&address.to_string()).await;
+    let certificate = Certificate::new([]).unwrap();
+    let listener = EitherListener::new(listener, &certificate).unwrap();
     let task = tokio::spawn(serve(listener, harness.router.clone(), harness.shutdown.clone()));
-    let mut config = Config::new(format!("http://{address}").parse().unwrap());
-    config.auth_info.token = Some(ADMIN.to_owned().into());
+    let kubeconfig = Kubeconfig::from_yaml(&kubeconfig::render(address, &certificate.certificate, ADMIN)).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let client = Client::try_from(config).unwrap();
     let resource = ApiResource {
         group: "mandate.dev".into(),
@@ -36,7 +47,7 @@ async fn served() -> Served {
         plural: "widgets".into(),
     };
     let api = Api::namespaced_with(client, "shop", &resource);
-    Served { harness, task, api, resource }
+    Served { harness, task, address, api, resource }
 }
 
 impl Served {
@@ -126,4 +137,20 @@ async fn the_end_of_the_server_ends_watches_without_waiting_for_them() {
     // The grace is 5 s; a watch that held the server would use it up.
     drop((events, served.api));
     tokio::time::timeout(Duration::from_secs(4), served.task).await.expect("the server hangs").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn plain_requests_are_answered_on_the_same_port_while_others_dawdle() {
+    let served = served().await;
+    // One says nothing, one begins a handshake and stops.
+    let _silent = TcpStream::connect(served.address).await.unwrap();
+    let mut halting = TcpStream::connect(served.address).await.unwrap();
+    halting.write_all(&[0x16, 3, 1]).await.unwrap();
+    let mut plain = TcpStream::connect(served.address).await.unwrap();
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
+    plain.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    within(plain.read_to_string(&mut reply)).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nok"), "{reply}");
+    assert!(served.api.list(&ListParams::default()).await.unwrap().items.is_empty());
 }

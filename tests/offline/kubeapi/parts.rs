@@ -103,10 +103,12 @@ fn a_token_file_that_cannot_be_read_names_the_line_but_never_the_token() {
 
 #[test]
 fn the_kubeconfig_is_one_that_the_kube_client_reads() {
-    let text = kubeconfig::render("127.0.0.1:8181".parse().unwrap(), "a \"quoted\": token");
+    let text = kubeconfig::render("127.0.0.1:8181".parse().unwrap(), "pem", "a \"quoted\": token");
     let config = kube::config::Kubeconfig::from_yaml(&text).unwrap();
     assert_eq!(config.current_context.as_deref(), Some("mandate"));
-    assert_eq!(config.clusters[0].cluster.as_ref().unwrap().server.as_deref(), Some("http://127.0.0.1:8181"));
+    let cluster = config.clusters[0].cluster.as_ref().unwrap();
+    assert_eq!(cluster.server.as_deref(), Some("https://127.0.0.1:8181"));
+    assert_eq!(cluster.certificate_authority_data.as_deref(), Some("cGVt"));
     let token = serde_json::to_value(&config.auth_infos[0].auth_info).unwrap()["token"].clone();
     assert_eq!(token, "a \"quoted\": token");
 }
