@@ -3,6 +3,7 @@
 pub mod adapters;
 pub mod engine;
 pub mod kinds;
+pub mod http;
 pub mod model;
 pub mod offline;
 pub mod operator;
