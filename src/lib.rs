@@ -2,8 +2,8 @@
 
 pub mod adapters;
 pub mod engine;
-pub mod kinds;
 pub mod http;
+pub mod kinds;
 pub mod model;
 pub mod offline;
 pub mod operator;

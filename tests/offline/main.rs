@@ -2,8 +2,8 @@
 
 mod adapters;
 mod clinic;
-mod sandbox;
 mod kubeapi;
+mod sandbox;
 mod schema;
 mod world;
 mod yaml;

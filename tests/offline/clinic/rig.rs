@@ -33,6 +33,9 @@ impl Identifiers for Counting {
     }
 }
 
+/// The controller's clients by kind.
+pub type Clients = std::collections::HashMap<&'static str, mandate::world::memory::Client>;
+
 /// How long without a wake-up counts as settled.
 pub const HORIZON: Duration = Duration::from_secs(300);
 
@@ -93,7 +96,7 @@ impl Rig {
         self.memory.snapshot().of_kind(kind).cloned().collect()
     }
 
-    pub fn operator(&self, plan: Option<&Arc<CrashPlan>>) -> (Operator, Vec<mandate::world::memory::Client>) {
+    pub fn operator(&self, plan: Option<&Arc<CrashPlan>>) -> (Operator, Clients) {
         let mut transport = InProcess::new(self.sandbox.router());
         if let Some(plan) = plan {
             transport = transport.hooked(Arc::new(CrashHook(plan.clone())));
@@ -101,11 +104,7 @@ impl Rig {
         self.operator_over(Arc::new(transport), plan)
     }
 
-    pub fn operator_over(
-        &self,
-        transport: Arc<dyn Transport>,
-        plan: Option<&Arc<CrashPlan>>,
-    ) -> (Operator, Vec<mandate::world::memory::Client>) {
+    pub fn operator_over(&self, transport: Arc<dyn Transport>, plan: Option<&Arc<CrashPlan>>) -> (Operator, Clients) {
         let secrets =
             WorldSecrets { world: Arc::new(self.memory.client(Identity::controller(), None)), system_namespace: "mandate-system".into() };
         let backends = Arc::new(Adapters::new(transport, Arc::new(secrets), self.clock.clone()));
@@ -114,7 +113,7 @@ impl Rig {
             None => world,
         };
         let (setup, clients) = embedded::setup(&self.memory, backends, self.clock.clone(), wrap);
-        (Operator::new(setup), clients.into_values().collect())
+        (Operator::new(setup), clients)
     }
 
     /// Runs an operator until nothing is to be done for [`HORIZON`].
