@@ -1,5 +1,6 @@
 //! Tests.
 
 mod adapters;
+mod examples;
 mod sandbox;
 mod schema;
