@@ -3,7 +3,10 @@
 pub mod cache;
 pub mod dependencies;
 pub mod doors;
+pub mod embedded;
+pub mod guards;
 pub mod ledger;
 pub mod queue;
 pub mod retry;
 pub mod runner;
+pub mod secrets;

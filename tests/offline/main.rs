@@ -1,6 +1,8 @@
 //! Tests.
 
+mod world;
 mod adapters;
 mod examples;
 mod sandbox;
 mod schema;
+mod yaml;
