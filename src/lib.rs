@@ -4,7 +4,7 @@ pub mod adapters;
 pub mod engine;
 pub mod kinds;
 pub mod model;
-pub mod operator;
 pub mod offline;
+pub mod operator;
 pub mod sandbox;
 pub mod world;

@@ -1,8 +1,10 @@
 //! Tests.
 
-mod world;
 mod adapters;
+mod architecture;
+mod documented;
 mod examples;
 mod sandbox;
 mod schema;
+mod world;
 mod yaml;
