@@ -5,5 +5,6 @@ pub mod engine;
 pub mod kinds;
 pub mod model;
 pub mod operator;
+pub mod offline;
 pub mod sandbox;
 pub mod world;

@@ -1,0 +1,3 @@
+//! What needs no server: reading manifests.
+
+pub mod yaml;
