@@ -1,6 +1,7 @@
 //! Mandate holds AI assistants to their contracts, from git.
 
 pub mod adapters;
+pub mod cli;
 pub mod engine;
 pub mod http;
 pub mod kinds;
