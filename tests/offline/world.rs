@@ -1,5 +1,13 @@
 //! The worlds: an API server in memory, the same made durable, one that fails on purpose.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy permits these in test functions only, not in what they share"
+)]
+
 mod client;
 mod collection;
 mod durability;
