@@ -1,2 +1,9 @@
-//! Mandate.
-fn main() {}
+//! The `mandate` binary: one TLS provider for the whole process, then the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Fails only when a provider is installed already, which nothing before this line does.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    mandate::cli::run()
+}

@@ -21,6 +21,12 @@ pub struct Defined {
     pub crd: Value,
 }
 
+/// Every resource of ours, alphabetical by kind.
+#[must_use]
+pub fn resources() -> [&'static Resource; 7] {
+    [&DEPLOYMENT, &RECORD, &DECISION, &PROVIDER, &REQUEST, &SCHEMA, &TENANT]
+}
+
 /// Every CRD, alphabetical by kind.
 #[must_use]
 pub fn all() -> Vec<Defined> {
@@ -33,6 +39,14 @@ pub fn all() -> Vec<Defined> {
         define::<ProvisioningSchema>(&SCHEMA),
         define::<Tenant>(&TENANT),
     ]
+}
+
+/// A CRD as it is written to a file.
+///
+/// # Errors
+/// None in practice: a CRD holds maps, lists, text and numbers.
+pub fn yaml(defined: &Defined) -> Result<String, serde_yaml::ser::Error> {
+    serde_yaml::to_string(&defined.crd)
 }
 
 fn define<K: CustomResourceExt>(resource: &'static Resource) -> Defined {

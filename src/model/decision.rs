@@ -108,19 +108,31 @@ pub struct Stand<'a> {
 #[must_use]
 pub fn refusal(decision: &Submission<'_>, stand: &Stand<'_>) -> Option<Finding> {
     let checks: [fn(&Submission<'_>, &Stand<'_>) -> Option<Finding>; 6] =
-        [is_by_somebody, is_not_expired, is_offered, has_note, is_complete, is_by_another];
+        [|decision, _| is_by_somebody(decision), is_not_expired, is_offered, |decision, _| has_note(decision), is_complete, is_by_another];
     checks.iter().find_map(|check| check(decision, stand))
 }
 
-fn is_by_somebody(decision: &Submission<'_>, _: &Stand<'_>) -> Option<Finding> {
-    let operator = decision.operator.trim();
+/// Why a decision is void whatever its subject offers: everything that can be said without the subject.
+#[must_use]
+pub fn refusal_by_itself(decision: &Submission<'_>) -> Vec<Finding> {
+    is_by_somebody(decision).into_iter().chain(has_note(decision)).collect()
+}
+
+/// Why `operator` names nobody who can answer for an act.
+#[must_use]
+pub fn not_a_person(operator: &str) -> Option<Finding> {
+    let operator = operator.trim();
     if operator.is_empty() {
-        return Some(Finding::error("OperatorMissing", "spec.operator is empty: name the person who decides").at("/spec/operator"));
+        return Some(Finding::error("OperatorMissing", "spec.operator is empty: name the person who acts").at("/spec/operator"));
     }
     (operator.starts_with("system:serviceaccount:") || operator.starts_with("system:node:")).then(|| {
-        let message = format!("spec.operator {operator} is no person: service accounts and nodes decide nothing");
+        let message = format!("spec.operator {operator} is no person: service accounts and nodes answer for nothing");
         Finding::error("OperatorNotAPerson", message).at("/spec/operator")
     })
+}
+
+fn is_by_somebody(decision: &Submission<'_>) -> Option<Finding> {
+    not_a_person(decision.operator)
 }
 
 fn is_not_expired(decision: &Submission<'_>, stand: &Stand<'_>) -> Option<Finding> {
@@ -147,7 +159,7 @@ fn is_offered(decision: &Submission<'_>, stand: &Stand<'_>) -> Option<Finding> {
     })
 }
 
-fn has_note(decision: &Submission<'_>, _: &Stand<'_>) -> Option<Finding> {
+fn has_note(decision: &Submission<'_>) -> Option<Finding> {
     let noted = decision.note.is_some_and(|note| !note.trim().is_empty());
     (decision.act.needs_note() && !noted)
         .then(|| Finding::error("NoteMissing", format!("{:?} needs spec.note: say why", decision.act)).at("/spec/note"))

@@ -148,6 +148,20 @@ pub enum BrokenLink {
     },
 }
 
+impl BrokenLink {
+    /// Place in the chain of the first entry that cannot be trusted, from 1.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        match self {
+            Self::NotAnEntry { sequence, .. }
+            | Self::Hash { sequence, .. }
+            | Self::Sequence { expected: sequence, .. }
+            | Self::Previous { sequence, .. }
+            | Self::Subject { sequence } => *sequence,
+        }
+    }
+}
+
 /// Reads one entry and checks its digest and that its text is canonical.
 ///
 /// # Errors

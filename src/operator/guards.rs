@@ -79,9 +79,14 @@ fn status_by_controller(request: &AdmissionRequest<'_>) -> Option<String> {
         .then(|| format!("{} may not update the status of {}: the controller does", request.identity.username, request.key))
 }
 
+/// Whether only the controller creates objects of this resource.
+#[must_use]
+pub fn is_made_by_controller(resource: &Resource) -> bool {
+    resource == &RECORD || resource == &REQUEST
+}
+
 fn created_by_controller(request: &AdmissionRequest<'_>) -> Option<String> {
-    let reserved = request.key.resource == &RECORD || request.key.resource == &REQUEST;
-    (reserved && request.operation == Operation::Create && !is_controller(request.identity))
+    (is_made_by_controller(request.key.resource) && request.operation == Operation::Create && !is_controller(request.identity))
         .then(|| format!("{} may not create {}: the controller does", request.identity.username, request.key))
 }
 

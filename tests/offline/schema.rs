@@ -126,6 +126,11 @@ fn what_cannot_be_checked_refuses_the_schema_and_says_where() {
         (json!({"type": "integer", "maximum": 1.5}), "", "must be an integer"),
         (json!({"type": "array", "x-kubernetes-list-type": "map"}), "", "x-kubernetes-list-map-keys"),
         (json!({"type": "string", "x-kubernetes-validations": [{"rule": "self =="}]}), "/x-kubernetes-validations/0", "rule \"self ==\""),
+        (
+            json!({"type": "object", "x-kubernetes-validations": [{"rule": "!self.?a.hasValue()"}]}),
+            "/x-kubernetes-validations/0",
+            "unsupported syntax '.?'",
+        ),
         (json!({"type": "string", "x-kubernetes-validations": [{"rule": ""}]}), "/x-kubernetes-validations/0", "empty"),
         (
             json!({"type": "string", "x-kubernetes-validations": [{"rule": "true", "messageExpression": "("}]}),

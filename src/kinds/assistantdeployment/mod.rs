@@ -3,7 +3,7 @@
 pub mod api;
 mod children;
 mod decide;
-mod facts;
+pub(crate) mod facts;
 pub mod rules;
 
 use async_trait::async_trait;

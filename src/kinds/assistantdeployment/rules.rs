@@ -15,6 +15,12 @@ pub fn held_back(deployment: &AssistantDeployment, facts: &Facts) -> Option<Find
     rules.iter().find_map(|rule| rule(deployment, facts))
 }
 
+/// What a deployment lacks around it, all of it: a tenant, a schema. Neither inputs nor a suspension, which is a wish.
+#[must_use]
+pub fn unplaced(deployment: &AssistantDeployment, facts: &Facts) -> Vec<Finding> {
+    in_a_tenant(deployment, facts).into_iter().chain(schema_exists(deployment, facts)).collect()
+}
+
 fn in_a_tenant(deployment: &AssistantDeployment, facts: &Facts) -> Option<Finding> {
     let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
     let Some(name) = &facts.tenant_name else {

@@ -2,8 +2,8 @@
 
 pub mod api;
 mod decide;
-mod facts;
-mod rules;
+pub(crate) mod facts;
+pub(crate) mod rules;
 
 use async_trait::async_trait;
 

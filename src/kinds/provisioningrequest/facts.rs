@@ -94,7 +94,8 @@ async fn providers(request: &ProvisioningRequest, read: &dyn Read) -> Result<BTr
     Ok(providers)
 }
 
-fn provider_fact(name: &str, provider: &Provider) -> ProviderFact {
+/// What is known of a provider of this name.
+pub fn provider_fact(name: &str, provider: &Provider) -> ProviderFact {
     let spec = &provider.spec;
     let limits = spec.limits.as_ref();
     let generation = provider.metadata.generation.unwrap_or_default();

@@ -3,11 +3,11 @@
 pub mod api;
 mod calls;
 mod decide;
-mod evidence;
-mod facts;
+pub(crate) mod evidence;
+pub(crate) mod facts;
 mod invariants;
 mod lifecycle;
-mod rules;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -1,7 +1,10 @@
 //! Gates: what must hold before a request leaves PENDING. Each is a wait with a name, never an error.
 
+use std::collections::BTreeMap;
+
 use super::api::ProvisioningRequest;
-use super::facts::Facts;
+use super::facts::{Facts, ProviderFact};
+use crate::kinds::assistantdeployment::api::ProviderNames;
 use crate::model::call::ProviderType;
 use crate::model::finding::Finding;
 
@@ -45,29 +48,39 @@ fn schema_pinned(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding
 }
 
 fn providers_configured(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {
-    let names = &request.spec.providers;
+    unusable_providers(&request.spec.providers, &request.spec.tenant_name, &facts.providers).into_iter().next()
+}
+
+/// What stands in the way of each part's provider, at most one finding per part.
+#[must_use]
+pub fn unusable_providers(names: &ProviderNames, tenant: &str, providers: &BTreeMap<String, ProviderFact>) -> Vec<Finding> {
     let parts = [
         ("workflows", &names.workflows, ProviderType::N8n),
         ("crm", &names.crm, ProviderType::Http),
         ("calendar", &names.calendar, ProviderType::Calcom),
         ("voice", &names.voice, ProviderType::Vapi),
     ];
-    parts.iter().find_map(|(part, name, expected)| {
-        let Some(provider) = facts.providers.get(*name) else {
-            return Some(Finding::waiting("ProviderMissing", format!("Provider {name} ({part}) does not exist: create it")));
-        };
-        let tenant = &request.spec.tenant_name;
-        if provider.target.provider_type != *expected {
-            let message = format!("Provider {name} ({part}) is of type {}: {expected} is needed", provider.target.provider_type);
-            return Some(Finding::waiting("ProviderTypeMismatch", message));
-        }
-        if provider.allowed_tenants.as_ref().is_some_and(|allowed| !allowed.contains(tenant)) {
-            let message = format!("Provider {name} ({part}) does not allow Tenant {tenant}: add it to its spec.allowedTenants");
-            return Some(Finding::waiting("ProviderNotAllowed", message));
-        }
-        (!provider.configured).then(|| {
-            let message = format!("Provider {name} ({part}) is not configured: kubectl get provider {name} -o wide says why");
-            Finding::waiting("ProviderNotConfigured", message)
-        })
+    let unusable = |(part, name, expected): &(&str, &String, ProviderType)| {
+        let finding = unusable(part, name, *expected, tenant, providers.get(*name))?;
+        Some(finding.at(format!("/spec/providers/{part}")))
+    };
+    parts.iter().filter_map(unusable).collect()
+}
+
+fn unusable(part: &str, name: &str, expected: ProviderType, tenant: &str, provider: Option<&ProviderFact>) -> Option<Finding> {
+    let Some(provider) = provider else {
+        return Some(Finding::waiting("ProviderMissing", format!("Provider {name} ({part}) does not exist: create it")));
+    };
+    if provider.target.provider_type != expected {
+        let message = format!("Provider {name} ({part}) is of type {}: {expected} is needed", provider.target.provider_type);
+        return Some(Finding::waiting("ProviderTypeMismatch", message));
+    }
+    if provider.allowed_tenants.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == tenant)) {
+        let message = format!("Provider {name} ({part}) does not allow Tenant {tenant}: add it to its spec.allowedTenants");
+        return Some(Finding::waiting("ProviderNotAllowed", message));
+    }
+    (!provider.configured).then(|| {
+        let message = format!("Provider {name} ({part}) is not configured: kubectl get provider {name} -o wide says why");
+        Finding::waiting("ProviderNotConfigured", message)
     })
 }

@@ -3,8 +3,8 @@
 pub mod api;
 mod children;
 mod decide;
-mod facts;
-mod rules;
+pub(crate) mod facts;
+pub(crate) mod rules;
 
 use async_trait::async_trait;
 

@@ -7,6 +7,7 @@
 
 mod builtin;
 mod catalogue;
+mod check;
 mod client;
 mod collect;
 mod commit;
@@ -35,6 +36,7 @@ use crate::engine::port::{Clock, Identifiers, WorldError};
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
 
+pub use self::check::{Checked, Checker};
 pub use self::client::{Client, Permissions};
 pub use self::history::{HISTORY_BYTES, HISTORY_EVENTS};
 

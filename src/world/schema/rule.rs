@@ -89,9 +89,10 @@ impl Rule {
     }
 }
 
-/// Parses an expression, optional selection (`self.?a`) included; a panic of the library is an error like any other.
+/// Parses an expression; a panic of the library is an error like any other. Optional selection (`self.?a`) is refused, since
+/// the library evaluates it wrongly.
 pub(super) fn compile(source: &str) -> Result<IdedExpr, String> {
-    match std::panic::catch_unwind(|| Parser::new().enable_optional_syntax(true).parse(source)) {
+    match std::panic::catch_unwind(|| Parser::new().parse(source)) {
         Ok(Ok(program)) => Ok(program),
         Ok(Err(errors)) => Err(errors.to_string()),
         Err(_) => Err("the CEL compiler failed".to_owned()),

@@ -1,0 +1,10 @@
+//! What needs no server: reading manifests, checking them, playing them through, proving audit chains.
+
+pub mod canonical;
+pub mod folder;
+pub mod problem;
+//SIM
+pub mod templates;
+pub mod validate;
+pub mod verify;
+pub mod yaml;
