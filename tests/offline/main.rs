@@ -1,11 +1,11 @@
 //! Tests.
 
 mod adapters;
-mod clinic;
-mod kubeapi;
 mod architecture;
+mod clinic;
 mod documented;
 mod examples;
+mod kubeapi;
 mod sandbox;
 mod schema;
 mod world;
