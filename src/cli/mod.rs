@@ -7,7 +7,7 @@ mod canonical;
 mod crds;
 mod hash;
 mod input;
-//PLAN
+mod plan;
 mod print;
 mod validate;
 mod verify;
@@ -30,7 +30,7 @@ enum Command {
     /// Check manifests without a server: YAML, schema, CEL, references
     Validate(validate::Arguments),
     /// Show what manifests would create and call, with hashes, without a server
-    //PLAN Plan(plan::Arguments),
+    Plan(plan::Arguments),
     /// Check audit chains offline
     Verify(verify::Arguments),
     /// Print the exact text that is hashed
@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.command {
         Command::Validate(arguments) => validate::run(&arguments),
-        //PLAN Command::Plan(arguments) => plan::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Canonical(arguments) => canonical::run(&arguments),
         Command::Hash(arguments) => hash::run(&arguments),

@@ -28,7 +28,7 @@ pub enum SubjectKind {
 /// One RBAC subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{"rule": "(self.kind == 'ServiceAccount') == has(self.namespace)", "message": "namespace is for ServiceAccount, and required there"}]))]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "(self.kind == 'ServiceAccount') == has(self.__namespace__)", "message": "namespace is for ServiceAccount, and required there"}]))]
 pub struct RbacSubject {
     /// Kind of subject.
     pub kind: SubjectKind,
@@ -63,7 +63,7 @@ pub struct Quotas {
 #[kube(printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.namespace) == has(oldSelf.namespace) && (!has(self.namespace) || self.namespace == oldSelf.namespace)", "message": "namespace is immutable", "reason": "FieldValueForbidden", "fieldPath": ".namespace"},
+    {"rule": "has(self.__namespace__) == has(oldSelf.__namespace__) && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)", "message": "namespace is immutable", "reason": "FieldValueForbidden", "fieldPath": ".namespace"},
 ]))]
 pub struct TenantSpec {
     /// May do everything in the tenant's namespace that its admins may, and are named as owners.
