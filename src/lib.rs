@@ -3,6 +3,7 @@
 pub mod adapters;
 pub mod cli;
 pub mod engine;
+pub mod http;
 pub mod kinds;
 pub mod model;
 pub mod offline;

@@ -73,7 +73,7 @@ pub(super) fn refusal(session: &Session<'_>, noun: &str, reply: &Reply) -> crate
     session.refused(
         kind,
         &unidentified(session, noun),
-        format!("creating {noun}: provider {} answered {}", session.call.provider.name, reply.said()),
+        format!("creating {noun}: provider {} answered {}", session.call.provider.name, session.said(reply)),
     )
 }
 

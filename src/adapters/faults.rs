@@ -45,7 +45,6 @@ pub struct FaultRow {
 
 const ALL: &[ProviderType] = &[ProviderType::N8n, ProviderType::Vapi, ProviderType::Calcom, ProviderType::Http];
 const N8N: &[ProviderType] = &[ProviderType::N8n];
-const CREATES: &[ProviderType] = &[ProviderType::Vapi, ProviderType::Calcom, ProviderType::Http];
 
 /// Defines an enum of faults together with the row of each, so that neither can exist without the other.
 macro_rules! fault_list {
@@ -162,8 +161,8 @@ fault_list! {
         ProviderUnusable: ALL, FailureCode::ProviderUnusable,
             "The provider is of a type that does not have the operation, or its base URL is no URL.",
             &["Check type and base URL of Provider {provider}, and which provider the deployment names for {operation}."];
-        InputsInvalid: CREATES, FailureCode::InputsInvalid,
-            "What the schema declares is no JSON object, or has no place for our key.",
+        InputsInvalid: ALL, FailureCode::InputsInvalid,
+            "What the schema declares is no JSON object, has no place for our key, or does not fit its values.",
             &["Correct the definition or body for {operation} in a new ProvisioningSchema revision."];
     }
 }

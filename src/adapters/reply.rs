@@ -35,23 +35,35 @@ impl Reply {
         serde_json::from_slice(body).map_err(|_| Unreadable::NotTheShape)
     }
 
-    /// The status with the vendor's short message, if it gave one: `400 ("name is required")`.
-    pub(super) fn said(&self) -> String {
+    /// The status with the vendor's short message, if it gave one: `400 ("name is required")`. What `hidden` stands for is
+    /// taken out first, because what is cut off in its middle is no longer recognised.
+    pub(super) fn said(&self, hidden: Option<&str>) -> String {
         let status = self.status.as_u16();
-        let message = self.document::<Value>().ok().and_then(|document| vendor_message(&document));
-        message.map_or_else(|| status.to_string(), |message| format!("{status} ({message:?})"))
+        let Some(message) = self.document::<Value>().ok().and_then(|document| vendor_message(&document)) else {
+            return status.to_string();
+        };
+        let message = without(message, hidden);
+        let message: String = message.chars().filter(|character| !character.is_control()).take(MAX_VENDOR_MESSAGE).collect();
+        format!("{status} (\"{message}\")")
     }
 }
 
-/// The message where the vendors put it, without control characters. A list gives its first entry.
+/// The text without a secret.
+pub(super) fn without(text: String, secret: Option<&str>) -> String {
+    match secret {
+        Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
+        Some(_) | None => text,
+    }
+}
+
+/// The message where the vendors put it. A list gives its first entry.
 fn vendor_message(document: &Value) -> Option<String> {
     let text = |pointer| match document.pointer(pointer)? {
         Value::String(text) => Some(text.as_str()),
         Value::Array(items) => items.first()?.as_str(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     };
-    let message = ["/message", "/error/message", "/error"].into_iter().find_map(text)?;
-    Some(message.chars().filter(|character| !character.is_control()).take(MAX_VENDOR_MESSAGE).collect())
+    ["/message", "/error/message", "/error"].into_iter().find_map(text).map(str::to_owned)
 }
 
 /// The delay of `Retry-After`, in seconds or as a date; none when absent or neither.

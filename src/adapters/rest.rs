@@ -43,7 +43,7 @@ async fn once(session: &mut Session<'_>, resource: &RestResource, body: &Value, 
     match send(session, resource, body).await? {
         Written::Refused(reply) => Err(refusal(session, NOUN, &reply)),
         Written::Done(reply) if !resource.create.success.contains(&reply.status.as_u16()) => {
-            Err(unknown(session, &format!("its create answered {}, which is not declared as success", reply.said())))
+            Err(unknown(session, &format!("its create answered {}, which is not declared as success", session.said(&reply))))
         }
         Written::Done(reply) => {
             match reply.document().ok().and_then(|created: Value| pointer::identifier(&created, &resource.id_pointer)) {

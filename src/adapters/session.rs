@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::faults::{self, Passing, Refusal, WriteEffect};
 use super::limits::Slots;
-use super::reply::{Reply, Unreadable, retry_after};
+use super::reply::{Reply, Unreadable, retry_after, without};
 use super::transport::{Request, Response, Transport, TransportFault};
 use crate::engine::outcome::Outcome;
 use crate::engine::port::{Clock, SecretValue};
@@ -79,13 +79,13 @@ impl<'a> Session<'a> {
     pub(super) async fn read_up_to(&mut self, path: &str, max_reply_bytes: usize) -> Known<Reply> {
         let headers = self.headers.clone();
         let answered = self.exchange(Method::GET, path, headers, None, max_reply_bytes).await;
-        self.judged(answered, false)
+        self.judged(answered, Purpose::Read)
     }
 
     /// A request without credentials, for what anybody may ask.
     pub(super) async fn probe(&mut self, method: Method, path: &str) -> Known<Reply> {
         let answered = self.exchange(method, path, HeaderMap::new(), None, MAX_REPLY_BYTES).await;
-        self.judged(answered, false)
+        self.judged(answered, Purpose::Probe)
     }
 
     /// A request that changes something.
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
         }
         let body = body.map(|body| Bytes::from(body.to_string()));
         let answered = self.exchange(method, path, headers, body, MAX_REPLY_BYTES).await;
-        let reply = self.judged(answered, true)?;
+        let reply = self.judged(answered, Purpose::Write)?;
         if reply.status.is_success() {
             self.touched = true;
             Ok(Written::Done(reply))
@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
     /// The document of a successful read; `what` names it.
     pub(super) fn document<T: DeserializeOwned>(&self, reply: &Reply, what: &str) -> Known<T> {
         if !reply.status.is_success() {
-            return Err(self.refused(Refusal::BadReply, what, format!("reading {what} answered {}", reply.said())));
+            return Err(self.refused(Refusal::BadReply, what, format!("reading {what} answered {}", self.said(reply))));
         }
         reply.document().map_err(|unreadable| self.unreadable(unreadable, what))
     }
@@ -119,6 +119,11 @@ impl<'a> Session<'a> {
             Unreadable::TooLarge => self.refused(Refusal::ReplyTooLarge, what, format!("the reply about {what} is larger than the limit")),
             Unreadable::NotTheShape => self.refused(Refusal::BadReply, what, format!("the reply about {what} is not the JSON expected")),
         }
+    }
+
+    /// What a reply says, fit to be passed on.
+    pub(super) fn said(&self, reply: &Reply) -> String {
+        reply.said(self.secret.as_ref().map(|SecretValue(secret)| secret.as_str()))
     }
 
     /// A refusal about `object`.
@@ -160,33 +165,33 @@ impl<'a> Session<'a> {
     }
 
     /// Ends the call on a fault that every operation classifies alike.
-    fn judged(&mut self, answered: Result<Response, Interruption>, write: bool) -> Known<Reply> {
+    fn judged(&mut self, answered: Result<Response, Interruption>, purpose: Purpose) -> Known<Reply> {
         let (reply, retry_after) = match answered {
             Ok(Response { status, headers, body }) => (Reply { status, body: Some(body) }, retry_after(&headers, self.clock.now())),
             Err(Interruption::Transport(TransportFault::ReplyTooLarge(status))) => (Reply { status, body: None }, None),
-            Err(interruption) => return Err(self.interrupted(interruption, write)),
+            Err(interruption) => return Err(self.interrupted(interruption, purpose)),
         };
         let provider = &self.call.provider.name;
-        let rejected = |refusal| Err(self.refused(refusal, provider, format!("provider {provider} answered {}", reply.said())));
+        let rejected = |refusal| Err(self.refused(refusal, provider, format!("provider {provider} answered {}", self.said(&reply))));
         let passing = match reply.status {
-            StatusCode::UNAUTHORIZED => return rejected(Refusal::CredentialsRejected),
-            StatusCode::FORBIDDEN => return rejected(Refusal::CredentialsForbidden),
+            StatusCode::UNAUTHORIZED if purpose != Purpose::Probe => return rejected(Refusal::CredentialsRejected),
+            StatusCode::FORBIDDEN if purpose != Purpose::Probe => return rejected(Refusal::CredentialsForbidden),
             StatusCode::TOO_MANY_REQUESTS => Passing::RateLimited,
             StatusCode::SERVICE_UNAVAILABLE => Passing::Unavailable,
             StatusCode::REQUEST_TIMEOUT => Passing::ServerError,
             status if status.is_server_error() => Passing::ServerError,
             _ => return Ok(reply),
         };
-        let message = format!("provider {provider} answered {}", reply.said());
-        Err(self.passing(passing, write, &message, retry_after))
+        let message = format!("provider {provider} answered {}", self.said(&reply));
+        Err(self.passing(passing, purpose, &message, retry_after))
     }
 
-    fn interrupted(&mut self, interruption: Interruption, write: bool) -> Outcome {
+    fn interrupted(&mut self, interruption: Interruption, purpose: Purpose) -> Outcome {
         let provider = &self.call.provider.name;
         let fault = match interruption {
             Interruption::DeadlineSpent => {
                 let message = format!("provider {provider}: the call's time was spent before its last exchange");
-                return self.passing(Passing::DeadlineSpent, write, &message, None);
+                return self.passing(Passing::DeadlineSpent, purpose, &message, None);
             }
             Interruption::Transport(fault) => fault,
         };
@@ -201,21 +206,27 @@ impl<'a> Session<'a> {
             // With its status known it was judged as a reply.
             TransportFault::ReplyLost | TransportFault::ReplyTooLarge(_) => Passing::ReplyLost,
         };
-        self.passing(passing, write, &message, None)
+        self.passing(passing, purpose, &message, None)
     }
 
-    fn passing(&mut self, passing: Passing, write: bool, message: &str, retry_after: Option<Duration>) -> Outcome {
-        self.touched |= write && passing.class() == WriteEffect::Possible;
+    fn passing(&mut self, passing: Passing, purpose: Purpose, message: &str, retry_after: Option<Duration>) -> Outcome {
+        self.touched |= purpose == Purpose::Write && passing.class() == WriteEffect::Possible;
         let message = self.without_secret(message.to_owned());
         if self.touched { faults::unknown(passing, &message) } else { faults::no_effect(passing, &message, retry_after) }
     }
 
     fn without_secret(&self, text: String) -> String {
-        match &self.secret {
-            Some(SecretValue(secret)) if !secret.is_empty() => text.replace(secret.as_str(), "***"),
-            Some(_) | None => text,
-        }
+        without(text, self.secret.as_ref().map(|SecretValue(secret)| secret.as_str()))
     }
+}
+
+/// What an exchange is for, which decides what its faults mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+    /// Without credentials, so nothing in its reply is about them.
+    Probe,
 }
 
 /// Why an exchange has no reply.

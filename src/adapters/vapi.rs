@@ -18,8 +18,6 @@ use crate::model::pointer;
 const ASSISTANTS: &str = "/assistant";
 /// Member of the metadata that holds our key.
 const KEY: &str = "mandateKey";
-/// What the vendor allows in a name, in characters.
-const MAX_NAME: usize = 40;
 /// Assistants per page: prompts make them large.
 const PAGE: usize = 100;
 /// The page that the vendor allows at most, for when a whole page was created in one instant.
@@ -35,23 +33,20 @@ pub(super) async fn create_assistant(session: &mut Session<'_>, name: &str, defi
         return Err(session.refused(Refusal::InputsInvalid, name, "the definition of the assistant is no JSON object"));
     };
     let sent = document(definition, name, server_url, session.call.key.mark());
-    let digest = match canonical::foreign(&sent) {
-        Ok(text) => text.digest(),
-        Err(error) => return Err(session.refused(Refusal::InputsInvalid, name, format!("the definition of the assistant: {error}"))),
-    };
+    let invalid = |why: String| session.refused(Refusal::InputsInvalid, name, format!("the definition of the assistant: {why}"));
+    let sent = sent.ok_or_else(|| invalid("metadata and server must be objects".to_owned()))?;
+    let digest = canonical::foreign(&sent).map_err(|error| invalid(error.to_string()))?.digest();
     ensure(session, &Assistant { sent, digest }).await
 }
 
-fn document(mut definition: Map<String, Value>, name: &str, server_url: &str, mark: &str) -> Value {
+/// The definition with name, server URL and our key; none where something else is in their place.
+fn document(mut definition: Map<String, Value>, name: &str, server_url: &str, mark: &str) -> Option<Value> {
     for (member, key, value) in [("metadata", KEY, mark), ("server", "url", server_url)] {
         let inside = definition.entry(member).or_insert_with(|| json!({}));
-        if !inside.is_object() {
-            *inside = json!({});
-        }
-        inside[key] = value.into();
+        inside.as_object_mut()?.insert(key.into(), value.into());
     }
-    definition.insert("name".into(), name.chars().take(MAX_NAME).collect::<String>().into());
-    Value::Object(definition)
+    definition.insert("name".into(), name.into());
+    Some(Value::Object(definition))
 }
 
 struct Assistant {

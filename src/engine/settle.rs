@@ -1,5 +1,7 @@
 //! Outcomes into the journal: the shared part of settling.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::outcome::{Fault, Outcome};
@@ -45,9 +47,18 @@ fn settle_one(entry: &mut CallEntry, call: &KeyedCall, outcome: Outcome, now: Ti
             entry.result = Some(evidence);
         }
         Outcome::Refused(failure) => entry.failure = Some(failure),
-        Outcome::NoEffect { fault, retry_after } => wait(entry, call, &fault, retry_after, now),
+        Outcome::NoEffect { fault, retry_after } => wait(entry, call, &fault, Some(retry_after), now),
         Outcome::Unknown(fault) if call.call.class() == CallClass::Opaque => entry.failure = Some(unknown(entry, call, &fault)),
         Outcome::Unknown(fault) => wait(entry, call, &fault, None, now),
+    }
+}
+
+/// An Opaque call whose last try is proven to have had no effect gets an intent of its own before it is sent again: after
+/// a crash the journal then tells whether anything can have been sent. Other classes are looked up instead.
+pub fn renew_intent(entry: &mut CallEntry, class: CallClass, now: Time) {
+    if let Some(waits) = entry.waits.as_mut().filter(|waits| waits.proven && class == CallClass::Opaque) {
+        waits.proven = false;
+        entry.intended_at = now;
     }
 }
 
@@ -59,10 +70,11 @@ fn unknown(entry: &CallEntry, call: &KeyedCall, fault: &Fault) -> Failure {
     Failure::human(FailureCode::OutcomeUnknown, message, &[look.as_str(), "if it exists, remove it by hand; then decide on a retry"])
 }
 
-fn wait(entry: &mut CallEntry, call: &KeyedCall, fault: &Fault, retry_after: Option<std::time::Duration>, now: Time) {
+/// Notes a try without a result. `proven` holds when to come back, if the try is proven to have had no effect.
+fn wait(entry: &mut CallEntry, call: &KeyedCall, fault: &Fault, proven: Option<Option<Duration>>, now: Time) {
     let (tries, since) = entry.waits.as_ref().map_or((1, now), |waits| (waits.tries + 1, waits.since));
     let backoff = FIRST_BACKOFF.saturating_mul(1 << (tries - 1).min(10)).min(MAX_BACKOFF);
-    let delay = retry_after.unwrap_or(backoff);
+    let delay = proven.flatten().unwrap_or(backoff).max(FIRST_BACKOFF);
     if now.since(since) + delay > WAIT_BUDGET {
         let message = format!(
             "{} at Provider {} did not succeed in {tries} tries within {} s; last: {} {}",
@@ -83,6 +95,7 @@ fn wait(entry: &mut CallEntry, call: &KeyedCall, fault: &Fault, retry_after: Opt
         tries,
         since,
         retry_at: Time::after(now.instant(), delay),
+        proven: proven.is_some(),
     });
 }
 

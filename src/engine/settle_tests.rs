@@ -101,3 +101,17 @@ fn an_unknown_outcome_that_cannot_be_looked_up_stops_and_names_the_key() {
     assert_eq!(failure.code, FailureCode::OutcomeUnknown);
     assert!(failure.remediation[0].contains(call.key.mark()), "{failure:?}");
 }
+
+#[test]
+fn an_opaque_call_is_sent_again_only_under_a_new_intent_and_only_if_nothing_was_sent() {
+    let call = opaque();
+    let mut journal = journal(&call);
+    settle(&mut journal, vec![(&call, Outcome::NoEffect { fault: fault(), retry_after: None })], at(1));
+    let entry = &mut journal.steps[0].calls[0];
+    assert!(entry.waits.as_ref().unwrap().proven);
+    renew_intent(entry, CallClass::Opaque, at(5));
+    assert_eq!(entry.intended_at, at(5));
+    assert!(!entry.waits.as_ref().unwrap().proven, "from here on something may have been sent");
+    renew_intent(entry, CallClass::Opaque, at(9));
+    assert_eq!(entry.intended_at, at(5), "an intent that was acted upon is not renewed");
+}

@@ -17,6 +17,7 @@ use super::outcome::Outcome;
 use super::port::{Backends, Clock, Ledger, LedgerError, Query, Read, World, WorldError};
 use super::settle;
 use crate::model::call::{IdempotencyKey, KeyedCall};
+use crate::model::journal::{CallEntry, Journal};
 use crate::model::limits::MAX_ROUNDS;
 use crate::model::object::{FINALIZER, Object, ObjectKey};
 use crate::model::record::{self, Subject};
@@ -75,7 +76,7 @@ pub enum PassError {
 pub async fn pass(kind: &dyn AnyKind, key: &ObjectKey, doors: &Doors<'_>, settings: &Settings) -> Result<Passed, PassError> {
     let Some(mut stored) = doors.read.get(key).await.map_err(doing("reading the object"))? else { return Ok(Passed::Gone) };
     let mut draft = Object::clone(&stored);
-    let mut intended = BTreeSet::new();
+    let mut intended = Intents::new();
     for _ in 0..MAX_ROUNDS {
         let chain = read_chain(&draft, doors).await?;
         let now = Time::new(doors.clock.now());
@@ -191,29 +192,35 @@ async fn write_status(
     stored: Arc<Object>,
     draft: &mut Object,
     status: Value,
-    intended: &mut BTreeSet<IdempotencyKey>,
+    intended: &mut Intents,
     doors: &Doors<'_>,
 ) -> Result<Arc<Object>, PassError> {
     if status.is_null() || stored.body.get("status") == Some(&status) {
         return Ok(stored);
     }
-    let before: BTreeSet<_> = keys(&settle::journal_of(&stored));
+    let before = open_intents(&settle::journal_of(&stored));
     draft.body["status"] = status;
     let written = doors.world.update_status(draft).await.map_err(doing("writing the status"))?;
-    intended.extend(keys(&settle::journal_of(&written)).difference(&before).cloned());
+    intended.extend(open_intents(&settle::journal_of(&written)).difference(&before).cloned());
     *draft = Object::clone(&written);
     Ok(written)
 }
 
-fn keys(journal: &crate::model::journal::Journal) -> BTreeSet<IdempotencyKey> {
-    journal.steps.iter().flat_map(|step| &step.calls).map(|call| call.key.clone()).collect()
+/// Intents by key and time, and whether their last try is proven to have had no effect.
+type Intents = BTreeSet<(IdempotencyKey, Time, bool)>;
+
+fn open_intents(journal: &Journal) -> Intents {
+    let proven = |call: &CallEntry| call.waits.as_ref().is_some_and(|waits| waits.proven);
+    let calls = journal.steps.iter().flat_map(|step| &step.calls).filter(|call| call.is_open());
+    calls.map(|call| (call.key.clone(), call.intended_at, proven(call))).collect()
 }
 
 /// Sends the calls at once and settles their outcomes into the draft. An intent that this pass did not write itself is
 /// older, so its effect may exist: the call says so.
-async fn perform_calls(draft: &mut Object, mut calls: Vec<KeyedCall>, intended: &BTreeSet<IdempotencyKey>, doors: &Doors<'_>) {
+async fn perform_calls(draft: &mut Object, mut calls: Vec<KeyedCall>, intended: &Intents, doors: &Doors<'_>) {
+    let present = open_intents(&settle::journal_of(draft));
     for call in &mut calls {
-        call.resumed = !intended.contains(&call.key);
+        call.resumed = !present.intersection(intended).any(|(key, _, _)| *key == call.key);
     }
     let outcomes = join_all(calls.iter().map(|call| doors.backends.perform(call))).await;
     let mut journal = settle::journal_of(draft);

@@ -44,6 +44,9 @@ pub struct Waits {
     pub since: Time,
     /// When the call is sent again.
     pub retry_at: Time,
+    /// The last try is proven to have had no effect, and nothing was sent since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proven: bool,
 }
 
 /// One keyed call: its intent and, later, its result or failure.

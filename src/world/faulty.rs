@@ -37,7 +37,8 @@ pub enum Point {
 /// What happens at the planned moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The request fails: without effect before it, with its reply lost after it.
+    /// The request fails: without effect before it, with its reply lost after it. At [`Point::AfterWrite`] and
+    /// [`Point::AfterCall`] nothing can fail any more.
     Fail,
     /// The process dies: nothing that it began goes on, and nothing new begins.
     Crash,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -107,12 +107,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] while another process has it open; otherwise what the file system or database says.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory).map_err(|error| StoreError::Directory { path: directory.to_owned(), error })?;
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(directory.join(DATABASE_FILE));
-        let database = match opened {
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse(directory.to_owned())),
-            opened => opened?,
-        };
+        let unusable = |error| StoreError::Directory { path: directory.to_owned(), error };
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+        let path = directory.join(DATABASE_FILE);
+        keep_private(&path).map_err(unusable)?;
+        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        match opened {
+            Err(DatabaseError::DatabaseAlreadyOpen) => Err(StoreError::InUse(directory.to_owned())),
+            opened => Self::with_tables(opened?, directory),
+        }
+    }
+
+    /// A store over any medium, so that a test can stand between the database and its disk.
+    ///
+    /// # Errors
+    /// What the medium or the database says.
+    pub fn over(medium: impl StorageBackend) -> Result<Self, StoreError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(medium)?;
+        Self::with_tables(database, Path::new(""))
+    }
+
+    fn with_tables(database: Database, directory: &Path) -> Result<Self, StoreError> {
         let transaction = database.begin_write()?;
         transaction.open_table(OBJECTS)?;
         transaction.open_table(META)?;
@@ -252,6 +267,13 @@ impl Store {
         }
         Ok(notes)
     }
+}
+
+/// Secrets lie in the file: nobody but its owner may read it.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
 
 /// `group/plural/namespace/name`: no part can hold a slash.

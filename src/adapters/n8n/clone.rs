@@ -27,6 +27,10 @@ pub(in crate::adapters) async fn clone_workflow(
     label: &str,
     values: &[String],
 ) -> Known<Evidence> {
+    if values.len() != template.places.len() {
+        let message = format!("template {} has {} places for {} values", template.id, template.places.len(), values.len());
+        return Err(session.refused(Refusal::InputsInvalid, &template.id, message));
+    }
     let name = name(label, session.call.key.mark());
     ensure(session, &Clone { template, name, values }).await
 }

@@ -126,7 +126,7 @@ async fn written(
 }
 
 fn refusal(session: &Session<'_>, id: &str, webhooks: &[WebhookPath], reply: &Reply) -> Outcome {
-    let said = reply.said();
+    let said = session.said(reply);
     let object = format!("workflow {id}");
     if reply.status == StatusCode::NOT_FOUND && reply.document::<Value>().is_ok() {
         return missing(session, id);
@@ -164,7 +164,7 @@ async fn registered(session: &mut Session<'_>, id: &str, document: &Value, webho
         let what = if message.ends_with(UNREGISTERED) {
             "is not registered".to_owned()
         } else {
-            format!("is answered with {}, not as n8n answers for a registered path", reply.said())
+            format!("is answered with {}, not as n8n answers for a registered path", session.said(&reply))
         };
         let message = format!("workflow {id} is active, but its webhook path {} {what}", webhook.path);
         return Err(session.refused(Refusal::WebhookNotRegistered, &format!("workflow {id}"), message));

@@ -98,8 +98,8 @@ fn connect_fault(cause: &(dyn Error + 'static)) -> Option<TransportFault> {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             return Some(TransportFault::ConnectionRefused);
         }
-        // An io::Error names the cause of what it wraps as its own source and skips the wrapped error itself.
-        return error.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>()).then_some(TransportFault::TlsInvalid);
+        // An io::Error gives the source of what it wraps and passes over the wrapped error itself.
+        return error.get_ref().and_then(|wrapped| connect_fault(wrapped));
     }
     // The connector tells a failed resolution by its text alone.
     cause.to_string().starts_with("dns error").then_some(TransportFault::NameResolution)

@@ -6,6 +6,7 @@ use super::lifecycle::{self, Next};
 use super::{calls, evidence, rules, view};
 use crate::engine::decision::{Decision, Finalizer};
 use crate::engine::kind::Around;
+use crate::engine::settle;
 use crate::kinds::status_value;
 use crate::model::call::KeyedCall;
 use crate::model::condition;
@@ -115,7 +116,7 @@ fn due_calls(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal
         }
     };
     let mut due = Vec::new();
-    for call in entry.calls.iter().filter(|call| call.is_open()) {
+    for call in entry.calls.iter_mut().filter(|call| call.is_open()) {
         let Some(found) = planned.iter().find(|planned| planned.key == call.key) else {
             let message = format!("{} would no longer send what its intent {} promised", call.name, call.key.mark());
             entry.failure =
@@ -123,6 +124,7 @@ fn due_calls(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal
             return Vec::new();
         };
         if call.waits.as_ref().is_none_or(|waits| waits.retry_at <= now) {
+            settle::renew_intent(call, found.call.class(), now);
             due.push(found.clone());
         }
     }

@@ -36,14 +36,14 @@ pub fn state_of(step: Step) -> State {
 /// The request's state.
 #[must_use]
 pub fn state(journal: &Journal) -> State {
-    let ended = journal.decisions.iter().map(|taken| match taken.act {
+    let mut ended = journal.decisions.iter().map(|taken| match taken.act {
         Act::Verify => State::Completed,
         Act::Reject => State::Failed,
     });
     if journal.failure().is_some() {
         return State::Failed;
     }
-    ended.last().or_else(|| journal.steps.last().map(|entry| state_of(entry.step))).unwrap_or_default()
+    ended.next_back().or_else(|| journal.steps.last().map(|entry| state_of(entry.step))).unwrap_or_default()
 }
 
 /// What comes next.

@@ -168,7 +168,10 @@ impl Watching {
                 Self::Begin(client, resource) => match client.begin_watch(resource).await {
                     Ok((objects, events)) => return Some((Ok(Delta::Listed(objects)), Self::Follow(client, resource, events))),
                     // Between the list and the watch, the history can outrun us only when writes never stop.
-                    Err(WorldError::Gone(_)) => Self::Begin(client, resource),
+                    Err(WorldError::Gone(_)) => {
+                        tokio::task::yield_now().await;
+                        Self::Begin(client, resource)
+                    }
                     Err(error) => return Some((Err(error), Self::Ended)),
                 },
                 Self::Follow(client, resource, mut events) => match events.next().await {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::commit::{Draft, Shared};
 use super::history::Event;
 use super::state::State;
-use super::write::{Request, Writer};
+use super::write::Request;
 use crate::engine::port::WorldError;
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::NAMESPACE;
@@ -139,7 +139,7 @@ fn delete_of(object: &Object) -> Request {
 }
 
 fn perform(shared: &Shared, draft: &mut Draft, who: &Identity, request: Request) -> Result<(), WorldError> {
-    Writer::new(shared, draft, who, WriteOptions::default()).apply(request).map(|_| ())
+    shared.apply(draft, who, request, WriteOptions::default()).map(|_| ())
 }
 
 /// Deletes the content of a namespace that is going, and the namespace once nothing is left and nothing holds it.

@@ -151,7 +151,7 @@ impl Shared {
     }
 
     /// One write. A fault of ours while judging one object must not take the others with it.
-    fn apply(&self, draft: &mut Draft, who: &Identity, request: Request, options: WriteOptions) -> Answer {
+    pub(super) fn apply(&self, draft: &mut Draft, who: &Identity, request: Request, options: WriteOptions) -> Answer {
         let key = request.asks().1;
         let applied = std::panic::catch_unwind(AssertUnwindSafe(|| Writer::new(self, draft, who, options).apply(request)));
         applied.unwrap_or_else(|_| {

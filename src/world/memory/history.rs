@@ -60,6 +60,8 @@ struct Kept {
     bytes: usize,
     /// Everything after this version is kept.
     floor: u64,
+    /// Nothing more will come.
+    closed: bool,
 }
 
 /// Events of all resources, in order.
@@ -68,12 +70,12 @@ pub(super) struct History {
     newest: watch::Sender<u64>,
 }
 
-/// The version that a watch would begin after is no longer kept.
-pub(super) struct TooOld;
+/// The version that a watch would go on after is no longer kept, or the world is closed.
+pub(super) struct Ended;
 
 impl History {
     pub(super) fn beginning_at(version: u64) -> Self {
-        let kept = Kept { events: VecDeque::new(), bytes: 0, floor: version };
+        let kept = Kept { events: VecDeque::new(), bytes: 0, floor: version, closed: false };
         Self { kept: RwLock::new(kept), newest: watch::Sender::new(version) }
     }
 
@@ -94,18 +96,27 @@ impl History {
         self.newest.send_replace(version);
     }
 
+    /// Ends every watch once it has told what there is.
+    pub(super) fn close(&self) {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.newest.send_modify(|_| {});
+    }
+
     /// The next events after a version, some at a time.
-    fn after(&self, version: u64) -> Result<Vec<Event>, TooOld> {
+    fn after(&self, version: u64) -> Result<Vec<Event>, Ended> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         if version < kept.floor {
-            return Err(TooOld);
+            return Err(Ended);
         }
         let start = kept.events.partition_point(|event| event.version <= version);
+        if kept.closed && start == kept.events.len() {
+            return Err(Ended);
+        }
         Ok(kept.events.iter().skip(start).take(CHUNK).cloned().collect())
     }
 
     /// What changes after `from`, in order, none left out. Ends when the reader is slower than the history is long.
-    pub(super) fn watch(self: &Arc<Self>, selector: Selector, from: u64) -> Result<BoxStream<'static, WatchEvent>, TooOld> {
+    pub(super) fn watch(self: &Arc<Self>, selector: Selector, from: u64) -> Result<BoxStream<'static, WatchEvent>, Ended> {
         self.after(from)?;
         let cursor = Cursor { history: Arc::clone(self), newest: self.newest.subscribe(), selector, version: from };
         Ok(stream::unfold(cursor, Cursor::advance).map(stream::iter).flatten().boxed())

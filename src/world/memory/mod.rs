@@ -103,6 +103,9 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.history.close();
+        }
         // Whoever drops a world may open its state again at once, so the committer must have let go of it.
         self.shared = None;
         self.queue.wait_until_idle();

@@ -112,5 +112,6 @@ pub fn opaque() -> KeyedCall {
 
 /// Every operation that creates something and finds it again.
 pub async fn creating(rig: &Rig) -> Vec<KeyedCall> {
+    rig.failing(vec![]);
     vec![clone_of(template(rig).await), assistant(), subscription(), resource()]
 }

@@ -72,7 +72,6 @@ async fn an_effect_that_is_not_visible_at_once_is_waited_for_before_it_is_create
 #[tokio::test(start_paused = true)]
 async fn what_was_just_created_is_read_back_as_soon_as_it_is_visible() {
     let rig = Rig::new();
-    rig.failing(vec![]);
     for call in creating(&rig).await {
         rig.settle();
         rig.failing(vec![on_create(Fault::EventualConsistency { milliseconds: 1500 })]);
@@ -87,9 +86,10 @@ async fn what_cannot_be_read_back_within_the_window_stops_for_a_person_and_is_na
     for call in creating(&rig).await {
         rig.settle();
         rig.failing(vec![on_create(Fault::EventualConsistency { milliseconds: 60_000 })]);
-        rig.refused_with(&call, FailureCode::ResourceMissing, "was created but cannot be read back").await;
+        let failure = rig.refused(&call).await;
+        assert_eq!(failure.code, FailureCode::ResourceMissing);
         let id = rig.sandbox.effects().last().unwrap().id.clone();
-        assert!(rig.sandbox.effects().iter().all(|effect| !effect.id.is_empty()) && !id.is_empty());
+        assert!(failure.message.contains(&id) && failure.remediation[0].contains(&id), "{failure:?}");
         assert_eq!(rig.operations(), [Operation::Create]);
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
@@ -185,6 +185,7 @@ async fn an_unreadable_reply_to_a_create_is_looked_up_before_it_is_judged() {
             rig.done(&call).await;
             assert_eq!(rig.operations(), [Operation::Create]);
             let made = rig.sandbox.effects().last().unwrap().clone();
+            rig.failing(vec![]);
             remove(&rig, &made).await;
         }
     }
@@ -199,7 +200,6 @@ async fn remove(rig: &Rig, effect: &mandate::sandbox::Effect) {
         Vendor::Calcom => "/calcom/v2/webhooks",
         Vendor::Crm => "/crm/v1/subscriptions",
     };
-    rig.failing(vec![]);
     rig.direct("DELETE", &format!("{path}/{}", effect.id), None).await;
 }
 
@@ -208,7 +208,7 @@ async fn silence_ends_at_the_deadline() {
     let rig = Rig::new();
     for call in creating(&rig).await {
         rig.settle();
-        for fault in [Fault::Hang, Fault::SlowDrip { milliseconds_per_byte: 1000 }] {
+        for fault in [Fault::Hang, Fault::SlowDrip { milliseconds_per_byte: 6000 }] {
             rig.failing(vec![on_reads(fault)]);
             let asked = tokio::time::Instant::now();
             assert_eq!(rig.no_effect(&call).await, ("Timeout", None));

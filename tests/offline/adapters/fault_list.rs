@@ -41,7 +41,9 @@ fn check(folder: &Path, files: &mut usize) {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        for constructor in ["Outcome::Refused", "Outcome::NoEffect", "Outcome::Unknown", "Failure::human", "Failure {", "Fault {"] {
+        for constructor in
+            ["Outcome::Refused", "Outcome::NoEffect", "Outcome::Unknown", "Failure::human", "Failure {", " Fault {", "(Fault {"]
+        {
             assert!(!text.contains(constructor), "{} has {constructor}", path.display());
         }
     }

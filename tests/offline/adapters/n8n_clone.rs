@@ -49,6 +49,17 @@ async fn a_long_label_gives_way_to_the_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_too_few_is_no_clone_with_a_placeholder() {
+    let rig = Rig::new();
+    let mut call = clone_of(template(&rig).await);
+    if let Call::CloneWorkflow { values, .. } = &mut call.call {
+        values.pop();
+    }
+    rig.refused_with(&call, FailureCode::InputsInvalid, "2 places for 1 values").await;
+    assert_eq!(rig.operations(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_strangers_workflow_whose_name_contains_ours_is_not_taken_for_it() {
     let rig = Rig::new();
     let call = clone_of(template(&rig).await);
@@ -91,9 +102,11 @@ async fn two_workflows_of_our_name_stop_for_a_person_who_learns_both_ids() {
     assert_eq!(rig.operations(), []);
 }
 
+type Change = fn(&mut Value);
+
 #[tokio::test(start_paused = true)]
 async fn a_clone_that_somebody_changed_is_not_accepted() {
-    let changes: [(fn(&mut Value), &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (|document| document["nodes"][1]["parameters"]["method"] = json!("GET"), "has structural digest"),
         (|document| document["nodes"][1]["parameters"]["url"] = json!("https://evil.example"), "does not hold parameter.bookingUrl"),
         (|document| document["nodes"] = json!([]), "cannot be interpreted"),

@@ -105,6 +105,8 @@ async fn an_active_workflow_whose_path_is_not_registered_is_not_accepted() {
 async fn a_base_url_that_does_not_lead_to_the_webhooks_is_noticed() {
     let rig = Rig::new();
     let call = publishable(&rig, "acme-1").await;
-    rig.failing(vec![FaultRule { path: Some("/n8n/webhook/**".into()), ..FaultRule::new(Fault::Html) }]);
-    rig.refused_with(&call, FailureCode::WebhookNotRegistered, "is answered with 200").await;
+    for (fault, said) in [(Fault::Html, "is answered with 200"), (Fault::Unauthorized, "is answered with 401")] {
+        rig.failing(vec![FaultRule { path: Some("/n8n/webhook/**".into()), ..FaultRule::new(fault) }]);
+        rig.refused_with(&call, FailureCode::WebhookNotRegistered, said).await;
+    }
 }

@@ -45,6 +45,21 @@ async fn an_assistant_is_found_behind_hundreds_of_younger_ones_of_one_instant() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_assistant_is_found_when_a_page_ends_within_its_instant() {
+    let rig = Rig::new();
+    strangers(&rig, 30).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let call = assistant();
+    rig.failing(vec![FaultRule::new(Fault::ReplyLost).on("POST", "/vapi/assistant").window(0, 1)]);
+    assert_eq!(rig.unknown(&call).await, "ReplyLost");
+    strangers(&rig, 90).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    strangers(&rig, 20).await;
+    rig.done(&resumed(&call)).await;
+    assert_eq!(rig.operations(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_of_assistants_that_cannot_be_told_apart_by_time_is_not_believed() {
     let rig = Rig::new();
     strangers(&rig, 1000).await;
@@ -96,6 +111,7 @@ async fn an_invalid_definition_is_refused_in_the_vendors_words_or_before_it_is_s
         keyed(Call::CreateAssistant { name: "a".into(), definition: definition.into(), server_url: "https://x.example".into() })
     };
     rig.refused_with(&with(r#"{"colour": "red"}"#), FailureCode::RequestRefused, "property colour should not exist").await;
+    rig.refused_with(&with(r#"{"metadata": "x"}"#), FailureCode::InputsInvalid, "metadata and server must be objects").await;
     rig.refused_with(&with("[]"), FailureCode::InputsInvalid, "no JSON object").await;
     rig.refused_with(&with("{"), FailureCode::InputsInvalid, "no JSON object").await;
     assert_eq!(rig.operations(), []);

@@ -1,7 +1,7 @@
 //! The transport on real sockets.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +17,7 @@ use mandate::engine::port::{Backends, RandomIdentifiers, SecretValue, SystemCloc
 use mandate::sandbox::{Sandbox, SandboxOptions, VAPI_KEY};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::calls::assistant;
 use super::rig::OneSecret;
@@ -87,6 +88,11 @@ async fn what_is_no_url_is_never_sent() {
 async fn a_handshake_with_a_server_that_has_no_tls_sends_nothing() {
     let url = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     assert_eq!(fault(&url.replace("http://", "https://")).await, TransportFault::TlsInvalid);
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_sends_nothing() {
+    assert_eq!(fault("http://nobody.invalid/").await, TransportFault::NameResolution);
 }
 
 #[tokio::test]
