@@ -63,7 +63,8 @@ fn rows(readme: &str, heading: &str) -> BTreeMap<String, Vec<String>> {
 
 /// What is emitted and not explained, explained and not emitted, or explained by half.
 fn gaps(emitted: &BTreeSet<String>, explained: &BTreeMap<String, Vec<String>>) -> Vec<String> {
-    let mut gaps: Vec<String> = emitted.iter().filter(|reason| !explained.contains_key(*reason)).map(|reason| format!("{reason} has no row")).collect();
+    let mut gaps: Vec<String> =
+        emitted.iter().filter(|reason| !explained.contains_key(*reason)).map(|reason| format!("{reason} has no row")).collect();
     gaps.extend(explained.keys().filter(|reason| !emitted.contains(*reason)).map(|reason| format!("{reason} is given nowhere")));
     let whole = |cells: &Vec<String>| cells.len() == 2 && cells.iter().all(|cell| !cell.is_empty());
     gaps.extend(explained.iter().filter(|(_, cells)| !whole(cells)).map(|(reason, _)| format!("{reason} lacks its meaning or what to do")));
@@ -89,7 +90,11 @@ fn every_reason_of_a_kind_has_a_row_that_says_what_to_do_and_no_row_is_stale() {
     let mut gaps_of_all = Vec::new();
     for kind in folders() {
         let (mut emitted, unknown) = reasons(&sources(&kind));
-        assert_eq!(unknown, Vec::<String>::new(), "{kind}: reasons that cannot be read from the source; write them down or list them in PASSED_ON");
+        assert_eq!(
+            unknown,
+            Vec::<String>::new(),
+            "{kind}: reasons that cannot be read from the source; write them down or list them in PASSED_ON"
+        );
         if kind == "provisioningschema" {
             emitted.extend(reasons_of_an_empty_schema());
         }

@@ -1,11 +1,12 @@
 //! Tests.
 
 mod adapters;
-mod clinic;
-mod kubeapi;
 mod architecture;
+mod broken;
+mod clinic;
 mod documented;
 mod examples;
+mod kubeapi;
 mod sandbox;
 mod schema;
 mod world;
