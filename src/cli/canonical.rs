@@ -12,6 +12,7 @@ use crate::offline::canonical::{Choice, text};
 
 /// Print the exact text that is hashed.
 #[derive(Debug, clap::Args)]
+#[group(id = "canonical")]
 pub(super) struct Arguments {
     /// One document, JSON or YAML; `-` for the standard input. Of a ProvisioningSchema, ProvisioningRequest or AuditRecord
     /// what its hash covers, of anything else the whole document.

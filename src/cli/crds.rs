@@ -8,6 +8,7 @@ use crate::kinds::crd;
 
 /// Print the CustomResourceDefinitions.
 #[derive(Debug, clap::Args)]
+#[group(id = "crds")]
 pub(super) struct Arguments {
     /// Write one file per CRD into this folder instead.
     #[arg(long, value_name = "FOLDER")]

@@ -7,6 +7,7 @@ use crate::model::canonical::Digest;
 
 /// Print the hash of a document.
 #[derive(Debug, clap::Args)]
+#[group(id = "hash")]
 pub(super) struct Arguments {
     #[command(flatten)]
     document: canonical::Arguments,

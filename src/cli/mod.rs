@@ -10,7 +10,7 @@ mod decide;
 mod get;
 mod hash;
 mod input;
-//PLAN
+mod plan;
 mod print;
 mod sandbox;
 mod up;
@@ -46,7 +46,7 @@ enum Command {
     /// Check manifests without a server: YAML, schema, CEL, references
     Validate(validate::Arguments),
     /// Show what manifests would create and call, with hashes, without a server
-    //PLAN Plan(plan::Arguments),
+    Plan(plan::Arguments),
     /// Check audit chains offline
     Verify(verify::Arguments),
     /// Print the exact text that is hashed
@@ -104,7 +104,7 @@ pub fn run() -> ExitCode {
         Command::Wait(arguments) => wait::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
-        //PLAN Command::Plan(arguments) => plan::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Canonical(arguments) => canonical::run(&arguments),
         Command::Hash(arguments) => hash::run(&arguments),

@@ -9,6 +9,7 @@ use crate::offline::validate;
 
 /// Check manifests without a server: YAML, schema, CEL, references.
 #[derive(Debug, clap::Args)]
+#[group(id = "validate")]
 pub(super) struct Arguments {
     /// Files and folders; `-` for the standard input. Folders named `sandbox` hold workflow templates.
     #[arg(required = true, value_name = "PATH")]

@@ -9,6 +9,7 @@ use crate::offline::verify::{self, Report};
 
 /// Check audit chains offline.
 #[derive(Debug, clap::Args)]
+#[group(id = "verify")]
 pub(super) struct Arguments {
     /// AuditRecords, and the objects they are about, as `kubectl get auditrecords,preq -A -o yaml` prints them; `-` for the
     /// standard input.

@@ -68,10 +68,17 @@ fn define<K: CustomResourceExt>(resource: &'static Resource) -> Defined {
     Defined { resource, crd }
 }
 
-/// Numbers as integers where they are whole, and without formats that the API server does not check.
+/// Numbers as integers where they are whole, without formats that the API server does not check, and without nulls: what
+/// is unset is absent, so that one meaning has one form.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
+            if fields.get("nullable") == Some(&Value::Bool(true)) {
+                fields.remove("nullable");
+                if let Some(values) = fields.get_mut("enum").and_then(Value::as_array_mut) {
+                    values.retain(|value| !value.is_null());
+                }
+            }
             if fields.get("type").and_then(Value::as_str) == Some("integer") {
                 let unsigned = fields
                     .get("format")

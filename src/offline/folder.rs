@@ -242,6 +242,3 @@ impl Found {
     }
 }
 
-#[cfg(test)]
-#[path = "folder_tests.rs"]
-mod tests;

@@ -4,7 +4,7 @@ pub mod apply;
 pub mod canonical;
 pub mod folder;
 pub mod problem;
-//SIM
+pub mod simulate;
 pub mod templates;
 pub mod validate;
 pub mod verify;

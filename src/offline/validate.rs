@@ -66,45 +66,48 @@ pub fn validate(folder: &Folder) -> Result<Vec<Problem>, OpenError> {
 /// What the API server says of the document alone. Makes `object` what would be stored.
 fn admission(checker: &Checker, document: &Document, object: &mut Object) -> Vec<Problem> {
     let name = object.key().to_string();
-    let problem = |at, reason, field: Option<&str>, message: String| Problem {
-        object: Some(name.clone()),
-        field: field.map(str::to_owned),
-        ..Problem::error(&document.file, at, reason, message)
-    };
+    let problem =
+        |at, reason, message: String| Problem { object: Some(name.clone()), ..Problem::error(&document.file, at, reason, message) };
     if guards::is_made_by_controller(object.resource) {
         let message = format!("{} objects are made by the controller alone: remove it", object.resource.kind);
-        return vec![problem(document.position_of(""), "MadeByController", None, message)];
+        return vec![problem(document.position_of(""), "MadeByController", message)];
     }
     let checked = match checker.check(object) {
         Ok(checked) => checked,
-        Err(error) => {
-            let (reason, message) = refusal(error);
-            return vec![problem(document.position_of("/metadata"), reason, None, message)];
-        }
+        Err(error) => return refused(document, error),
     };
     let unknown = checked.unknown.iter().map(|field| {
         let message = format!("unknown field {field:?}");
-        problem(document.position_of_key(field), "UnknownField", None, message)
+        problem(document.position_of_key(field), "UnknownField", message)
     });
-    let invalid = checked.causes.iter().map(|cause| {
-        let field = Some(cause.field.as_str()).filter(|field| *field != "<nil>");
-        problem(document.position_of_field(&cause.field), cause.reason, field, cause.message.clone())
-    });
-    unknown.chain(invalid).collect()
+    let mut problems: Vec<Problem> = unknown.collect();
+    problems.extend(refused(document, WorldError::Invalid { key: object.key(), causes: checked.causes }));
+    problems
 }
 
-fn refusal(error: WorldError) -> (&'static str, String) {
+/// What a refused write says of the document.
+pub(super) fn refused(document: &Document, error: WorldError) -> Vec<Problem> {
+    let name = document.object.key().to_string();
+    let problem =
+        |at, reason, field, message| Problem { object: Some(name.clone()), field, ..Problem::error(&document.file, at, reason, message) };
+    let whole = |reason, message: String| vec![problem(document.position_of("/metadata"), reason, None, message)];
     match error {
-        WorldError::TooLarge { bytes, limit, .. } => ("ObjectTooLarge", format!("the object has {bytes} bytes, more than {limit}")),
-        WorldError::BadRequest(message) => ("BadRequest", message),
-        WorldError::NotFound(_)
-        | WorldError::AlreadyExists(_)
+        WorldError::Invalid { causes, .. } => {
+            let each = causes.into_iter().map(|cause| {
+                let at = document.position_of_field(&cause.field);
+                problem(at, cause.reason, Some(cause.field).filter(|field| field != "<nil>"), cause.message)
+            });
+            each.collect()
+        }
+        WorldError::TooLarge { bytes, limit, .. } => whole("ObjectTooLarge", format!("the object has {bytes} bytes, more than {limit}")),
+        WorldError::BadRequest(message) => whole("BadRequest", message),
+        WorldError::Forbidden { message, .. } => whole("Forbidden", message),
+        WorldError::NotFound(missing) => whole("NotFound", format!("{missing} does not exist")),
+        WorldError::AlreadyExists(_)
         | WorldError::Conflict { .. }
-        | WorldError::Invalid { .. }
-        | WorldError::Forbidden { .. }
         | WorldError::Gone(_)
         | WorldError::Unavailable { .. }
-        | WorldError::Unknown(_) => ("BadRequest", error.to_string()),
+        | WorldError::Unknown(_) => whole("NotApplied", error.to_string()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod architecture;
+mod broken;
 mod clinic;
 mod documented;
 mod examples;
