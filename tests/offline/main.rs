@@ -8,6 +8,7 @@ mod documented;
 mod examples;
 mod kubeapi;
 mod sandbox;
+mod scale;
 mod schema;
 mod world;
 mod yaml;
