@@ -4,13 +4,19 @@
 //! and remarks to stderr.
 
 mod canonical;
+mod connect;
 mod crds;
+mod decide;
+mod get;
 mod hash;
 mod input;
 mod plan;
 mod print;
+mod sandbox;
+mod up;
 mod validate;
 mod verify;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -27,6 +33,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything here: a folder of YAML, a durable world, the sandbox, the Kubernetes API
+    Up(up::Arguments),
+    /// Decide on what a request offers: verify or reject
+    Decide(decide::Arguments),
+    /// Show objects
+    Get(get::Arguments),
+    /// Wait until an object is in a state or a condition holds
+    Wait(wait::Arguments),
+    /// Run the simulated providers alone
+    Sandbox(sandbox::Arguments),
     /// Check manifests without a server: YAML, schema, CEL, references
     Validate(validate::Arguments),
     /// Show what manifests would create and call, with hashes, without a server
@@ -82,6 +98,11 @@ pub enum CommandError {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Decide(arguments) => decide::run(&arguments),
+        Command::Get(arguments) => get::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -101,5 +122,24 @@ pub fn run() -> ExitCode {
                 CommandError::Unreachable(_) => 3,
             })
         }
+    }
+}
+
+/// The runtime of commands that wait for something.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| CommandError::Failed(format!("starting the runtime: {error}")))
+}
+
+/// Ends with the first SIGINT or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        // Without it, Ctrl-C alone stops the process.
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }

@@ -1,5 +1,6 @@
 //! What needs no server: reading manifests, checking them, playing them through, proving audit chains.
 
+pub mod apply;
 pub mod canonical;
 pub mod folder;
 pub mod problem;

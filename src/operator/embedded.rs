@@ -11,7 +11,7 @@ use super::runner::Setup;
 use crate::engine::kind::Settings;
 use crate::engine::port::{Backends, Clock, Identifiers, World};
 use crate::kinds::{self, crd};
-use crate::model::resource::{BUILT_IN, Resource};
+use crate::model::resource::{BUILT_IN, NAMESPACE, Resource};
 use crate::world::memory::{Client, Memory, MemoryOptions, OpenError, Permissions};
 use crate::world::server::{Column, Definition, Identity};
 use crate::world::store::Store;
@@ -25,7 +25,8 @@ pub fn definitions() -> Vec<Definition> {
     let built_in = BUILT_IN.iter().map(|resource| Definition {
         resource,
         schema: None,
-        has_status: false,
+        // A namespace's phase and what holds up its deletion.
+        has_status: *resource == &NAMESPACE,
         columns: Vec::new(),
         selectable: Vec::new(),
         short_names: short_names(resource),

@@ -157,6 +157,15 @@ impl StorageBackend for Disk {
     }
 }
 
+/// Lets a sync go that waits when a test fails: the world waits for its committer when it is dropped.
+struct Held(Arc<Gate>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(Mode::Open);
+    }
+}
+
 fn disk() -> (Store, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     (Store::over(Disk { memory: InMemoryBackend::new(), gate: Arc::clone(&gate) }).unwrap(), gate)
@@ -169,6 +178,7 @@ async fn nothing_is_visible_or_acknowledged_before_it_is_on_disk() {
     let version = memory.resource_version();
     let mut events = memory.watch(&me(), &all(&WIDGET), version).await.unwrap();
 
+    let _held = Held(Arc::clone(&gate));
     gate.set(Mode::Closed);
     let writer = memory.clone();
     let writing = tokio::spawn(async move { create(&writer, widget("a", json!({}))).await });
@@ -190,6 +200,7 @@ async fn nothing_is_visible_or_acknowledged_before_it_is_on_disk() {
 async fn a_write_goes_through_although_its_writer_is_gone() {
     let (store, gate) = disk();
     let memory = world_of(stored_in(&store)).await;
+    let _held = Held(Arc::clone(&gate));
     gate.set(Mode::Closed);
     let writer = memory.clone();
     let writing = tokio::spawn(async move { create(&writer, widget("a", json!({}))).await });

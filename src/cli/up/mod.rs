@@ -1,0 +1,282 @@
+//! `mandate up DIR`: the embedded default. A folder of YAML, the loop over a durable world, the sandbox, the Kubernetes API.
+
+mod report;
+mod state;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::report::Reporter;
+use self::state::State;
+use super::{CommandError, Ended, Format};
+use crate::adapters::Adapters;
+use crate::adapters::transport::HttpTransport;
+use crate::engine::port::{Clock, Identifiers, RandomIdentifiers, SystemClock};
+use crate::http::host::Hosts;
+use crate::http::kubeapi::KubeApi;
+use crate::http::kubeconfig;
+use crate::http::serve::{Shutdown, ShutdownTrigger, serve};
+use crate::http::tls::EitherListener;
+use crate::model::limits::WAIT_BUDGET;
+use crate::offline::apply::{Agent, Synced};
+use crate::offline::folder::Folder;
+use crate::operator::embedded;
+use crate::operator::guards::EmbeddedRights;
+use crate::operator::runner::{Load, Operator};
+use crate::operator::secrets::WorldSecrets;
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::world::memory::Memory;
+use crate::world::server::Identity;
+
+/// How often the folder is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long everything must stay settled before `--once` believes it.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of manifests; templates of the sandbox in DIR/sandbox/*.json
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Settle, print every object's state and reason, and exit: 0 settled, 1 something is refused or stalled, 4 not settled in time
+    #[arg(long)]
+    once: bool,
+    /// With --once: give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout: u64,
+    /// Where state is kept; bound to one folder of manifests [default: DIR/.mandate]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Address of the Kubernetes API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8181")]
+    listen: SocketAddr,
+    /// Address of the sandbox
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090", conflicts_with = "no_sandbox")]
+    sandbox_listen: SocketAddr,
+    /// Run without the sandbox
+    #[arg(long)]
+    no_sandbox: bool,
+    /// How results are printed
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
+    super::runtime()?.block_on(up(arguments))
+}
+
+async fn up(arguments: &Arguments) -> Result<Ended, CommandError> {
+    let running = Running::start(arguments).await?;
+    let ended = if arguments.once { running.once(arguments).await } else { running.until_stopped(arguments).await };
+    running.stop().await;
+    ended
+}
+
+/// Everything that runs.
+struct Running {
+    memory: Memory,
+    agent: Agent,
+    load: watch::Receiver<Load>,
+    trigger: ShutdownTrigger,
+    stop: watch::Sender<bool>,
+    tasks: tokio::task::JoinSet<Result<(), CommandError>>,
+}
+
+impl Running {
+    async fn start(arguments: &Arguments) -> Result<Self, CommandError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn Identifiers> = Arc::new(RandomIdentifiers);
+        let state = State::open(&arguments.folder, arguments.state.as_deref(), ids.as_ref())?;
+        let memory = embedded::open(clock.clone(), ids.clone(), Some(state.store.clone())).map_err(failed("opening the state"))?;
+        let mut tasks = tokio::task::JoinSet::new();
+        let (trigger, shutdown) = Shutdown::channel();
+        let (stop, _) = watch::channel(false);
+        if !arguments.no_sandbox {
+            start_sandbox(arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks).await?;
+        }
+        start_api(arguments, &state, &memory, clock.clone(), shutdown, &mut tasks).await?;
+
+        let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
+        let secrets = WorldSecrets {
+            world: Arc::new(memory.client(Identity::controller(), None)),
+            system_namespace: crate::engine::kind::Settings::default().system_namespace,
+        };
+        let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), clock.clone()));
+        let (setup, _) = embedded::setup(&memory, backends, clock, |world| world);
+        let operator = Operator::new(setup);
+        let load = operator.load();
+        let mut stopped = stop.subscribe();
+        tasks.spawn(async move {
+            let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            operator.run(stopped).await;
+            Ok(())
+        });
+        let agent = Agent { server: Arc::new(memory.clone()), store: state.store };
+        Ok(Self { memory, agent, load, trigger, stop, tasks })
+    }
+
+    /// Applies the folder until all of it is applied or refused and the operator has nothing to do.
+    async fn once(&self, arguments: &Arguments) -> Result<Ended, CommandError> {
+        let settled = async {
+            loop {
+                let synced = self.sync(&arguments.folder).await?;
+                self.settled().await;
+                if synced.waiting.is_empty() || synced.changed.is_empty() {
+                    return Ok::<Synced, CommandError>(synced);
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(arguments.timeout), settled).await;
+        let synced = in_time.ok().transpose()?;
+        let good = report::print(&self.memory.snapshot(), arguments.output)?;
+        let Some(synced) = synced else {
+            eprintln!("not settled within {} s", arguments.timeout);
+            return Ok(Ended::Timeout);
+        };
+        let refused = synced.refused.iter().chain(&synced.waiting);
+        refused.clone().for_each(|problem| eprintln!("{problem}"));
+        Ok(if good && refused.count() == 0 { Ended::Ok } else { Ended::Findings })
+    }
+
+    /// Keeps the world as the folder says, until a signal comes.
+    async fn until_stopped(&self, arguments: &Arguments) -> Result<Ended, CommandError> {
+        let mut reporter = Reporter::default();
+        let mut seen = None;
+        let mut complaints = String::new();
+        let mut retry = false;
+        let mut signals = std::pin::pin!(super::stop_signal());
+        loop {
+            let print = fingerprint(&arguments.folder);
+            if retry || seen.as_ref() != Some(&print) {
+                let synced = self.sync(&arguments.folder).await?;
+                retry = !synced.waiting.is_empty();
+                let lines: Vec<String> = synced.refused.iter().chain(&synced.waiting).map(ToString::to_string).collect();
+                let now = lines.join("\n");
+                if now != complaints && !now.is_empty() {
+                    eprintln!("{now}");
+                }
+                complaints = now;
+                seen = Some(print);
+            }
+            reporter.tell(&self.memory.snapshot());
+            tokio::select! {
+                () = &mut signals => return Ok(Ended::Ok),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn sync(&self, folder: &Path) -> Result<Synced, CommandError> {
+        let path = folder.to_owned();
+        let read = tokio::task::spawn_blocking(move || Folder::read(&[path])).await.map_err(failed("reading the folder"))?;
+        self.agent.sync(&read).await.map_err(failed("noting what was applied"))
+    }
+
+    /// Waits until nothing is to be done for longer than any call may wait.
+    async fn settled(&self) {
+        let mut load = self.load.clone();
+        loop {
+            // Ends with an error only when the operator has; then there is nothing to wait for.
+            let _ = load.wait_for(|load| load.is_settled(WAIT_BUDGET)).await;
+            tokio::time::sleep(QUIET).await;
+            if load.borrow().is_settled(WAIT_BUDGET) {
+                return;
+            }
+        }
+    }
+
+    async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        self.trigger.shut_down();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok(Err(error)) = ended {
+                eprintln!("mandate: {error}");
+            }
+        }
+    }
+}
+
+fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> CommandError {
+    move |error| CommandError::Failed(format!("{doing}: {error}"))
+}
+
+async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, CommandError> {
+    let refused = |error: io::Error| CommandError::Failed(format!("listening on {address} for {what}: {error}; choose another address"));
+    if !address.ip().is_loopback() {
+        return Err(CommandError::Usage(format!("{address} is no loopback address: {what} listens on this machine only")));
+    }
+    TcpListener::bind(address).await.map_err(refused)
+}
+
+type Tasks = tokio::task::JoinSet<Result<(), CommandError>>;
+
+async fn start_sandbox(
+    arguments: &Arguments,
+    state: &State,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn Identifiers>),
+    shutdown: Shutdown,
+    tasks: &mut Tasks,
+) -> Result<(), CommandError> {
+    let mut options = SandboxOptions::new(clock, ids);
+    options.log = Some(state.sandbox_log());
+    options.templates = Some(arguments.folder.join("sandbox")).filter(|folder| folder.is_dir());
+    let sandbox = Sandbox::open(options).map_err(failed("opening the sandbox"))?;
+    let listener = bind(arguments.sandbox_listen, "the sandbox").await?;
+    let address = listener.local_addr().map_err(failed("listening for the sandbox"))?;
+    eprintln!("sandbox   http://{address}  (n8n, vapi, calcom, crm; effects at /_sandbox/effects)");
+    tasks.spawn(async move { sandbox.serve(listener, shutdown.requested()).await.map_err(failed("serving the sandbox")) });
+    Ok(())
+}
+
+async fn start_api(
+    arguments: &Arguments,
+    state: &State,
+    memory: &Memory,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+    tasks: &mut Tasks,
+) -> Result<(), CommandError> {
+    let listener = bind(arguments.listen, "the Kubernetes API").await?;
+    let address = listener.local_addr().map_err(failed("listening for the Kubernetes API"))?;
+    let api = KubeApi {
+        server: Arc::new(memory.clone()),
+        authorizer: Arc::new(EmbeddedRights),
+        authenticator: Arc::new(state.tokens()?),
+        clock,
+        hosts: Hosts::loopback(address.port()),
+        shutdown: shutdown.clone(),
+    };
+    let router = api.router().map_err(failed("building the Kubernetes API"))?;
+    let certificate = state.certificate()?;
+    let listener = EitherListener::new(listener, &certificate).map_err(failed("preparing TLS"))?;
+    let kubeconfig = state.write_kubeconfig(&kubeconfig::render(address, &certificate.certificate, state.token()))?;
+    eprintln!("api       https://{address}  (kubectl --kubeconfig {})", kubeconfig.display());
+    tasks.spawn(async move { serve(listener, router, shutdown).await.map_err(failed("serving the Kubernetes API")) });
+    Ok(())
+}
+
+/// Names, sizes and times of everything in the folder: differs when a file changed.
+fn fingerprint(folder: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() && !hidden => open.push(entry.path()),
+                Ok(metadata) if metadata.is_file() => found.push((entry.path(), metadata.len(), metadata.modified().ok())),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
