@@ -28,8 +28,9 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("world", &["model", "engine"]),
     // A stand-in for other people's systems: it must not know what asks it.
     ("sandbox", &["model", "engine::port"]),
-    ("operator", &["model", "engine", "kinds", "adapters", "world", "offline"]),
-    ("offline", &["model", "engine", "kinds", "adapters", "world", "sandbox"]),
+    ("operator", &["model", "engine", "kinds", "adapters", "world"]),
+    // A plan is the operator's own loop over a world in memory: there is no second implementation of the truth.
+    ("offline", &["model", "engine", "kinds", "adapters", "world", "sandbox", "operator"]),
     ("http", &["model", "engine", "kinds", "adapters", "world", "offline", "operator"]),
     ("cli", &["model", "engine", "kinds", "adapters", "world", "sandbox", "offline", "operator", "http"]),
 ];
@@ -210,7 +211,7 @@ mod broken {
             ("src/adapters/mod.rs", "use super::kinds::KINDS;"),
             ("src/world/store.rs", "use crate::adapters;"),
             ("src/sandbox/mod.rs", "use crate::engine::kind::Kind;"),
-            ("src/offline/load.rs", "use crate::operator::runner;"),
+            ("src/operator/runner.rs", "use crate::offline::folder;"),
             ("src/http/mod.rs", "use crate::cli;"),
             ("src/newcomer/mod.rs", ""),
         ] {

@@ -3,6 +3,7 @@
 mod adapters;
 mod architecture;
 mod broken;
+mod cli;
 mod clinic;
 mod documented;
 mod examples;
