@@ -6,6 +6,7 @@ mod broken;
 mod clinic;
 mod documented;
 mod examples;
+mod hashes;
 mod kubeapi;
 mod sandbox;
 mod schema;
