@@ -7,6 +7,7 @@ mod cli;
 mod clinic;
 mod documented;
 mod examples;
+mod hashes;
 mod kubeapi;
 mod sandbox;
 mod scale;
