@@ -18,6 +18,7 @@ use self::state::State;
 use super::{CommandError, Ended, Format};
 use crate::adapters::Adapters;
 use crate::adapters::transport::HttpTransport;
+use crate::engine::kind::Settings;
 use crate::engine::port::{Clock, Identifiers, RandomIdentifiers, SystemClock};
 use crate::http::host::Hosts;
 use crate::http::kubeapi::KubeApi;
@@ -96,6 +97,7 @@ impl Running {
         let ids: Arc<dyn Identifiers> = Arc::new(RandomIdentifiers);
         let state = State::open(&arguments.folder, arguments.state.as_deref(), ids.as_ref())?;
         let memory = embedded::open(clock.clone(), ids.clone(), Some(state.store.clone())).map_err(failed("opening the state"))?;
+        embedded::make_namespaces(&memory, &Settings::default()).await.map_err(failed("preparing the state"))?;
         let mut tasks = tokio::task::JoinSet::new();
         let (trigger, shutdown) = Shutdown::channel();
         let (stop, _) = watch::channel(false);
@@ -107,7 +109,7 @@ impl Running {
         let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
         let secrets = WorldSecrets {
             world: Arc::new(memory.client(Identity::controller(), None)),
-            system_namespace: crate::engine::kind::Settings::default().system_namespace,
+            system_namespace: Settings::default().system_namespace,
         };
         let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), clock.clone()));
         let (setup, _) = embedded::setup(&memory, backends, clock, |world| world);
