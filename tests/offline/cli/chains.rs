@@ -60,6 +60,9 @@ fn an_export_verifies_in_any_order_and_form() {
     assert_eq!(broken(&objects), "");
     let twice: Vec<Value> = objects.iter().chain(&objects).cloned().collect();
     assert_eq!(broken(&twice), "");
+    let answer = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecordList", "items": export()[..3]}).to_string();
+    let reports = verify(&yaml::read(&answer).unwrap());
+    assert_eq!((reports[0].entries, reports[0].broken.as_deref()), (3, None), "a list as the API answers it");
     let documents: Vec<String> = objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
     let output = super::mandate(&["verify", "-"], &documents.join("---\n"));
     let said = super::said(&output);
