@@ -71,7 +71,7 @@ impl YamlError {
 ///
 /// # Errors
 /// The first place where the text is no YAML, is ambiguous, holds something other than objects, or exceeds a limit:
-/// [`MAX_FILE_BYTES`], [`MAX_OBJECT_BYTES`] per document (aliases expanded), [`MAX_DEPTH`].
+/// [`MAX_FILE_BYTES`], [`MAX_OBJECT_BYTES`] per document that is no list (and for what its aliases expand to), [`MAX_DEPTH`].
 pub fn read(text: &str) -> Result<Vec<LocatedDocument>, YamlError> {
     if text.len() > MAX_FILE_BYTES {
         return Err(YamlError::new(Position::START, format!("the file has {} bytes, more than {MAX_FILE_BYTES}", text.len())));

@@ -72,6 +72,24 @@ fn an_export_verifies_in_any_order_and_form() {
 }
 
 #[test]
+fn an_export_may_be_longer_than_any_object() {
+    let many: Vec<Value> = (0..800)
+        .flat_map(|number| {
+            let mut objects = export();
+            let uid = format!("6f2c1de5-0000-4000-8000-{number:012}");
+            objects.iter_mut().for_each(|object| object["spec"]["subject"]["uid"] = json!(uid));
+            objects.truncate(3);
+            objects
+        })
+        .collect();
+    let text = list(&many);
+    assert!(text.len() > mandate::model::limits::MAX_OBJECT_BYTES);
+    let reports = verify(&yaml::read(&text).unwrap());
+    assert_eq!(reports.len(), 800);
+    assert_eq!(reports.iter().filter(|report| report.broken.is_some()).count(), 799, "all but the one whose column is true");
+}
+
+#[test]
 fn one_changed_byte_exits_with_1_and_names_the_record() {
     let text = list(&export()).replacen("ProvisioningFailed", "ProvisioningFaileD", 1);
     let output = super::mandate(&["verify", "-"], &text);
