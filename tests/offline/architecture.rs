@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     // A stand-in for other people's systems: it must not know what asks it.
     ("sandbox", &["model", "engine::port"]),
     ("operator", &["model", "engine", "kinds", "adapters", "world"]),
-    // It runs the same loop over what it was given, hence the operator; never the other way round.
+    // A plan is the operator's own loop over a world in memory: there is no second implementation of the truth.
     ("offline", &["model", "engine", "kinds", "adapters", "world", "sandbox", "operator"]),
     ("http", &["model", "engine", "kinds", "adapters", "world", "offline", "operator"]),
     ("cli", &["model", "engine", "kinds", "adapters", "world", "sandbox", "offline", "operator", "http"]),
@@ -211,7 +211,7 @@ mod broken {
             ("src/adapters/mod.rs", "use super::kinds::KINDS;"),
             ("src/world/store.rs", "use crate::adapters;"),
             ("src/sandbox/mod.rs", "use crate::engine::kind::Kind;"),
-            ("src/operator/runner.rs", "use crate::offline::yaml;"),
+            ("src/operator/runner.rs", "use crate::offline::folder;"),
             ("src/http/mod.rs", "use crate::cli;"),
             ("src/newcomer/mod.rs", ""),
         ] {
