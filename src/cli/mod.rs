@@ -18,9 +18,11 @@ mod validate;
 mod verify;
 mod wait;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// Holds AI assistants to their contracts, from git.
 #[derive(Debug, Parser)]
@@ -97,6 +99,7 @@ pub enum CommandError {
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    remark_on_stderr();
     let ended = match arguments.command {
         Command::Up(arguments) => up::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
@@ -123,6 +126,12 @@ pub fn run() -> ExitCode {
             })
         }
     }
+}
+
+/// Warnings go to stderr; `MANDATE_LOG=debug` says more, per module if need be.
+fn remark_on_stderr() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).with_env_var("MANDATE_LOG").from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 /// The runtime of commands that wait for something.
