@@ -94,15 +94,22 @@ impl Running {
     async fn start(arguments: &Arguments) -> Result<Self, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn Identifiers> = Arc::new(RandomIdentifiers);
+        require_loopback(arguments)?;
         let state = State::open(&arguments.folder, arguments.state.as_deref(), ids.as_ref())?;
+        // Both before anything is served: what cannot be complete does not begin.
+        let api = bind(arguments.listen, "the Kubernetes API", "--listen").await?;
+        let sandbox = match arguments.no_sandbox {
+            true => None,
+            false => Some(bind(arguments.sandbox_listen, "the sandbox", "--sandbox-listen").await?),
+        };
         let memory = embedded::open(clock.clone(), ids.clone(), Some(state.store.clone())).map_err(failed("opening the state"))?;
         let mut tasks = tokio::task::JoinSet::new();
         let (trigger, shutdown) = Shutdown::channel();
         let (stop, _) = watch::channel(false);
-        if !arguments.no_sandbox {
-            start_sandbox(arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks).await?;
+        if let Some(listener) = sandbox {
+            start_sandbox(listener, arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks)?;
         }
-        start_api(arguments, &state, &memory, clock.clone(), shutdown, &mut tasks).await?;
+        start_api(api, &state, &memory, clock.clone(), shutdown, &mut tasks)?;
 
         let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
         let secrets = WorldSecrets {
@@ -208,17 +215,26 @@ fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> CommandErr
     move |error| CommandError::Failed(format!("{doing}: {error}"))
 }
 
-async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, CommandError> {
-    let refused = |error: io::Error| CommandError::Failed(format!("listening on {address} for {what}: {error}; choose another address"));
-    if !address.ip().is_loopback() {
-        return Err(CommandError::Usage(format!("{address} is no loopback address: {what} listens on this machine only")));
+/// Whoever reaches these addresses is trusted like a user of this machine.
+fn require_loopback(arguments: &Arguments) -> Result<(), CommandError> {
+    let sandbox = (!arguments.no_sandbox).then_some((arguments.sandbox_listen, "the sandbox"));
+    let mut asked = [(arguments.listen, "the Kubernetes API")].into_iter().chain(sandbox);
+    match asked.find(|(address, _)| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some((address, what)) => Err(CommandError::Usage(format!("{address} is no loopback address: {what} listens on this machine only"))),
     }
+}
+
+async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, CommandError> {
+    let refused =
+        |error: io::Error| CommandError::Failed(format!("listening on {address} for {what}: {error}; choose another with {flag} ADDR"));
     TcpListener::bind(address).await.map_err(refused)
 }
 
 type Tasks = tokio::task::JoinSet<Result<(), CommandError>>;
 
-async fn start_sandbox(
+fn start_sandbox(
+    listener: TcpListener,
     arguments: &Arguments,
     state: &State,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn Identifiers>),
@@ -229,22 +245,20 @@ async fn start_sandbox(
     options.log = Some(state.sandbox_log());
     options.templates = Some(arguments.folder.join("sandbox")).filter(|folder| folder.is_dir());
     let sandbox = Sandbox::open(options).map_err(failed("opening the sandbox"))?;
-    let listener = bind(arguments.sandbox_listen, "the sandbox").await?;
     let address = listener.local_addr().map_err(failed("listening for the sandbox"))?;
     eprintln!("sandbox   http://{address}  (n8n, vapi, calcom, crm; effects at /_sandbox/effects)");
     tasks.spawn(async move { sandbox.serve(listener, shutdown.requested()).await.map_err(failed("serving the sandbox")) });
     Ok(())
 }
 
-async fn start_api(
-    arguments: &Arguments,
+fn start_api(
+    listener: TcpListener,
     state: &State,
     memory: &Memory,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     tasks: &mut Tasks,
 ) -> Result<(), CommandError> {
-    let listener = bind(arguments.listen, "the Kubernetes API").await?;
     let address = listener.local_addr().map_err(failed("listening for the Kubernetes API"))?;
     let api = KubeApi {
         server: Arc::new(memory.clone()),
