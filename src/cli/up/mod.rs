@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use self::report::Reporter;
 use self::state::State;
@@ -39,6 +40,11 @@ use crate::world::server::Identity;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long everything must stay settled before `--once` believes it.
 const QUIET: Duration = Duration::from_millis(100);
+/// How long passes under way may take to end. A provider may leave them waiting for a minute; the next start finds out what
+/// became of an exchange that was cut off, as it does after a kill.
+const LAST_PASSES: Duration = Duration::from_secs(1);
+/// How long replies under way may take to end.
+const LAST_REPLIES: Duration = Duration::from_millis(500);
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -74,8 +80,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
 }
 
 async fn up(arguments: &Arguments) -> Result<Ended, CommandError> {
+    if arguments.once {
+        let running = Running::start(arguments).await?;
+        let ended = running.once(arguments).await;
+        running.stop().await;
+        return ended;
+    }
+    let signal = super::stop_signal();
     let running = Running::start(arguments).await?;
-    let ended = if arguments.once { running.once(arguments).await } else { running.until_stopped(arguments).await };
+    let ended = running.until_stopped(arguments, signal).await;
     running.stop().await;
     ended
 }
@@ -87,6 +100,7 @@ struct Running {
     load: watch::Receiver<Load>,
     trigger: ShutdownTrigger,
     stop: watch::Sender<bool>,
+    operator: JoinHandle<()>,
     tasks: tokio::task::JoinSet<Result<(), CommandError>>,
 }
 
@@ -121,13 +135,9 @@ impl Running {
         let operator = Operator::new(setup);
         let load = operator.load();
         let mut stopped = stop.subscribe();
-        tasks.spawn(async move {
-            let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            operator.run(stopped).await;
-            Ok(())
-        });
+        let operator = tokio::spawn(async move { operator.run(async move { drop(stopped.wait_for(|stop| *stop).await) }).await });
         let agent = Agent { server: Arc::new(memory.clone()), store: state.store };
-        Ok(Self { memory, agent, load, trigger, stop, tasks })
+        Ok(Self { memory, agent, load, trigger, stop, operator, tasks })
     }
 
     /// Applies the folder until all of it is applied or refused and the operator has nothing to do.
@@ -154,12 +164,12 @@ impl Running {
     }
 
     /// Keeps the world as the folder says, until a signal comes.
-    async fn until_stopped(&self, arguments: &Arguments) -> Result<Ended, CommandError> {
+    async fn until_stopped(&self, arguments: &Arguments, signal: impl Future<Output = ()>) -> Result<Ended, CommandError> {
         let mut reporter = Reporter::default();
         let mut seen = None;
         let mut complaints = String::new();
         let mut retry = false;
-        let mut signals = std::pin::pin!(super::stop_signal());
+        let mut signal = std::pin::pin!(signal);
         loop {
             let print = fingerprint(&arguments.folder);
             if retry || seen.as_ref() != Some(&print) {
@@ -175,7 +185,7 @@ impl Running {
             }
             reporter.tell(&self.memory.snapshot());
             tokio::select! {
-                () = &mut signals => return Ok(Ended::Ok),
+                () = &mut signal => return Ok(Ended::Ok),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -200,14 +210,22 @@ impl Running {
         }
     }
 
+    /// Passes under way first: they still need the sandbox and the API.
     async fn stop(mut self) {
         let _ = self.stop.send(true);
-        self.trigger.shut_down();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Ok(Err(error)) = ended {
-                eprintln!("mandate: {error}");
-            }
+        if tokio::time::timeout(LAST_PASSES, &mut self.operator).await.is_err() {
+            self.operator.abort();
+            let _ = (&mut self.operator).await;
         }
+        self.trigger.shut_down();
+        let served = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Ok(Err(error)) = ended {
+                    eprintln!("mandate: {error}");
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_REPLIES, served).await;
     }
 }
 
