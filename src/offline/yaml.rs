@@ -4,7 +4,8 @@
 //! `yes`, `on` and `y` are true, `0777` is 511, `1_000` is 1000, dates stay text. Stricter than they are: a key twice, a
 //! custom tag, an infinite number, a `<<` after a key that it would override are refused, each with its place.
 //!
-//! JSON files are read by the same parser, being YAML. Empty documents are skipped, `List` objects taken apart.
+//! JSON files are read by the same parser, being YAML. Empty documents are skipped, `List` objects and lists of one kind
+//! (`AuditRecordList`) taken apart.
 
 mod build;
 mod place;
@@ -70,7 +71,7 @@ impl YamlError {
 ///
 /// # Errors
 /// The first place where the text is no YAML, is ambiguous, holds something other than objects, or exceeds a limit:
-/// [`MAX_FILE_BYTES`], [`MAX_OBJECT_BYTES`] per document (aliases expanded), [`MAX_DEPTH`].
+/// [`MAX_FILE_BYTES`], [`MAX_OBJECT_BYTES`] per document that is no list (and for what its aliases expand to), [`MAX_DEPTH`].
 pub fn read(text: &str) -> Result<Vec<LocatedDocument>, YamlError> {
     if text.len() > MAX_FILE_BYTES {
         return Err(YamlError::new(Position::START, format!("the file has {} bytes, more than {MAX_FILE_BYTES}", text.len())));
@@ -107,7 +108,7 @@ fn flatten(document: Built, documents: &mut Vec<LocatedDocument>) -> Result<(), 
     if !value.is_object() {
         return Err(YamlError::new(position, format!("an object is expected here, not {}", Kind(&value))));
     }
-    if value.get("kind").and_then(Value::as_str) != Some("List") {
+    if !is_list(&value) {
         documents.push(LocatedDocument { value, line: position.line, positions: Positions::new(located) });
         return Ok(());
     }
@@ -127,6 +128,12 @@ fn flatten(document: Built, documents: &mut Vec<LocatedDocument>) -> Result<(), 
         flatten(Built { value: item, located: place, size: 0 }, documents)?;
     }
     Ok(())
+}
+
+/// A `List` as kubectl prints it, or a list of one kind as the API answers: `AuditRecordList` with items.
+fn is_list(value: &Value) -> bool {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    kind == "List" || (kind.ends_with("List") && value.get("items").is_some_and(Value::is_array))
 }
 
 /// Names what a value is.

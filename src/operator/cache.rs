@@ -63,6 +63,8 @@ impl Cache {
                 let listed: BTreeSet<ObjectKey> = objects.iter().map(|object| object.key()).collect();
                 let newest = objects.iter().map(|object| version(object)).max().unwrap_or(0);
                 let gone: Vec<ObjectKey> = state.keys_of(resource).filter(|key| !listed.contains(key)).cloned().collect();
+                // A complete list is newer than every tombstone of its resource: nothing older can follow it.
+                state.deleted.retain(|key, _| key.resource != resource);
                 let mut changes: Vec<Change> = gone.iter().filter_map(|key| state.vanish(key, newest)).collect();
                 changes.extend(objects.into_iter().filter_map(|object| state.put(object)));
                 changes

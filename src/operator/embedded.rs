@@ -9,11 +9,12 @@ use serde_json::Value;
 use super::guards::{self, EmbeddedRights};
 use super::runner::Setup;
 use crate::engine::kind::Settings;
-use crate::engine::port::{Backends, Clock, Identifiers, World};
+use crate::engine::port::{Backends, Clock, Identifiers, World, WorldError};
 use crate::kinds::{self, crd};
+use crate::model::object::Object;
 use crate::model::resource::{BUILT_IN, NAMESPACE, Resource};
 use crate::world::memory::{Client, Memory, MemoryOptions, OpenError, Permissions};
-use crate::world::server::{Column, Definition, Identity};
+use crate::world::server::{ApiServer, Column, Definition, Identity, WriteOptions};
 use crate::world::store::Store;
 
 /// Passes at once in the embedded default: they wait for providers, not for processors.
@@ -85,6 +86,20 @@ pub fn open(clock: Arc<dyn Clock>, ids: Arc<dyn Identifiers>, storage: Option<St
         ids,
         storage,
     })
+}
+
+/// Makes the namespaces that a cluster brings along: `default`, and that of the platform.
+///
+/// # Errors
+/// [`WorldError`] when the world cannot be written.
+pub async fn make_namespaces(memory: &Memory, settings: &Settings) -> Result<(), WorldError> {
+    for name in ["default", &settings.system_namespace] {
+        match memory.create(&Identity::loader(), Object::named(&NAMESPACE, "", name), WriteOptions::default()).await {
+            Ok(_) | Err(WorldError::AlreadyExists(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Clients of the controller, one per kind, each with no more than the kind declares.

@@ -44,7 +44,11 @@ fn write_folder(folder: &Path, deployments: usize, sandbox: u16) {
     let deployment = yaml::read(&std::fs::read_to_string(clinic().join("40-receptionist.yaml")).unwrap()).unwrap().remove(0).value;
     let mut text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: mandate-system}\n".to_owned();
     for tenant in 0..TENANTS {
-        write!(text, "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: tenant-{tenant}, labels: {{mandate.dev/tenant: tenant-{tenant}}}}}\n").unwrap();
+        write!(
+            text,
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: tenant-{tenant}, labels: {{mandate.dev/tenant: tenant-{tenant}}}}}\n"
+        )
+        .unwrap();
         write!(text, "---\napiVersion: mandate.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: tenant-{tenant}}}\nspec: {{owners: [{{kind: User, name: owner}}]}}\n").unwrap();
     }
     for number in 0..deployments {

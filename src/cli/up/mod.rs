@@ -19,6 +19,7 @@ use self::state::State;
 use super::{CommandError, Ended, Format};
 use crate::adapters::Adapters;
 use crate::adapters::transport::HttpTransport;
+use crate::engine::kind::Settings;
 use crate::engine::port::{Clock, Identifiers, RandomIdentifiers, SystemClock};
 use crate::http::host::Hosts;
 use crate::http::kubeapi::KubeApi;
@@ -117,6 +118,7 @@ impl Running {
             false => Some(bind(arguments.sandbox_listen, "the sandbox", "--sandbox-listen").await?),
         };
         let memory = embedded::open(clock.clone(), ids.clone(), Some(state.store.clone())).map_err(failed("opening the state"))?;
+        embedded::make_namespaces(&memory, &Settings::default()).await.map_err(failed("preparing the state"))?;
         let mut tasks = tokio::task::JoinSet::new();
         let (trigger, shutdown) = Shutdown::channel();
         let (stop, _) = watch::channel(false);
@@ -128,7 +130,7 @@ impl Running {
         let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
         let secrets = WorldSecrets {
             world: Arc::new(memory.client(Identity::controller(), None)),
-            system_namespace: crate::engine::kind::Settings::default().system_namespace,
+            system_namespace: Settings::default().system_namespace,
         };
         let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), clock.clone()));
         let (setup, _) = embedded::setup(&memory, backends, clock, |world| world);

@@ -7,7 +7,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Value};
 
 use super::place::{Located, Position};
-use super::{MAX_DEPTH, YamlError, check_size, scalar};
+use super::{MAX_DEPTH, YamlError, check_size, is_list, scalar};
 
 /// A value with its places.
 #[derive(Debug, Clone)]
@@ -117,7 +117,10 @@ impl Builder {
     fn end_document(&mut self, span: &Span) -> Result<(), YamlError> {
         let Some(root) = self.root.take() else { return Ok(()) };
         let end = span.end.byte_offset().unwrap_or(span.end.index());
-        check_size(end.saturating_sub(self.start), root.located.position(), "the document has")?;
+        // A list is as long as its file; the limit is one object's.
+        if !is_list(&root.value) {
+            check_size(end.saturating_sub(self.start), root.located.position(), "the document has")?;
+        }
         self.documents.push(root);
         Ok(())
     }

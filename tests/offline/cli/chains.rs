@@ -60,12 +60,33 @@ fn an_export_verifies_in_any_order_and_form() {
     assert_eq!(broken(&objects), "");
     let twice: Vec<Value> = objects.iter().chain(&objects).cloned().collect();
     assert_eq!(broken(&twice), "");
+    let answer = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecordList", "items": export()[..3]}).to_string();
+    let reports = verify(&yaml::read(&answer).unwrap());
+    assert_eq!((reports[0].entries, reports[0].broken.as_deref()), (3, None), "a list as the API answers it");
     let documents: Vec<String> = objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
     let output = super::mandate(&["verify", "-"], &documents.join("---\n"));
     let said = super::said(&output);
     let head = objects[0]["status"]["chain"]["head"].as_str().unwrap();
     assert_eq!(said, format!("ProvisioningRequest acme-dental/receptionist-1: 3 entries, head {head}: ok\n"));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn an_export_may_be_longer_than_any_object() {
+    let many: Vec<Value> = (0..800)
+        .flat_map(|number| {
+            let mut objects = export();
+            let uid = format!("6f2c1de5-0000-4000-8000-{number:012}");
+            objects.iter_mut().for_each(|object| object["spec"]["subject"]["uid"] = json!(uid));
+            objects.truncate(3);
+            objects
+        })
+        .collect();
+    let text = list(&many);
+    assert!(text.len() > mandate::model::limits::MAX_OBJECT_BYTES);
+    let reports = verify(&yaml::read(&text).unwrap());
+    assert_eq!(reports.len(), 800);
+    assert_eq!(reports.iter().filter(|report| report.broken.is_some()).count(), 799, "all but the one whose column is true");
 }
 
 #[test]
