@@ -20,6 +20,7 @@ mod wait;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::task::Poll;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -140,15 +141,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     built.map_err(|error| CommandError::Failed(format!("starting the runtime: {error}")))
 }
 
-/// Ends with the first SIGINT or SIGTERM.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        // Without it, Ctrl-C alone stops the process.
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
+/// Ends with the first SIGINT or SIGTERM after this call. To be called within a runtime.
+fn stop_signal() -> impl Future<Output = ()> + Send {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    // Taken over now, not when first waited for: a signal in between would end the process on the spot. One that cannot be
+    // taken over keeps doing so.
+    let mut signals: Vec<Signal> =
+        [SignalKind::terminate(), SignalKind::interrupt()].into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    std::future::poll_fn(move |context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    })
 }

@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 
 use super::folder::{Document, Folder};
 use super::problem::Problem;
+use super::validate::refused;
 use crate::engine::port::WorldError;
+use crate::model::finding::Severity;
 use crate::model::object::{Object, ObjectKey};
 use crate::world::server::{ApiServer, FieldValidation, Identity, Preconditions, Subresource, WriteOptions};
 use crate::world::store::{Store, StoreError};
@@ -78,9 +80,20 @@ impl Agent {
                     }
                     synced.changed.extend(changed.then(|| object.key()));
                 }
-                Err(WorldError::NotFound(missing)) => synced.waiting.push(problem(document, &format!("{missing} does not exist yet"))),
-                Err(WorldError::Conflict { message, .. }) => synced.waiting.push(problem(document, &message)),
-                Err(error) => synced.refused.push(problem(document, &error.to_string())),
+                Err(WorldError::NotFound(missing)) => synced.waiting.push(not_yet(document, &format!("{missing} does not exist yet"))),
+                Err(WorldError::Conflict { message, .. }) => synced.waiting.push(not_yet(document, &message)),
+                // Says nothing about the document: the same write may pass the next time.
+                Err(
+                    error @ (WorldError::AlreadyExists(_) | WorldError::Gone(_) | WorldError::Unavailable { .. } | WorldError::Unknown(_)),
+                ) => {
+                    synced.waiting.push(not_yet(document, &error.to_string()));
+                }
+                Err(
+                    error @ (WorldError::Invalid { .. }
+                    | WorldError::Forbidden { .. }
+                    | WorldError::BadRequest(_)
+                    | WorldError::TooLarge { .. }),
+                ) => synced.refused.extend(refused(document, error)),
             }
         }
         if folder.problems.is_empty() {
@@ -156,9 +169,11 @@ fn note_of(object: &Object) -> String {
     format!("{APPLIED}{}/{}/{}", object.resource, object.namespace(), object.name())
 }
 
-fn problem(document: &Document, message: &str) -> Problem {
-    let mut problem = Problem::error(&document.file, document.position_of(""), "Refused", message.to_owned());
+/// What may pass the next time.
+fn not_yet(document: &Document, message: &str) -> Problem {
+    let mut problem = Problem::error(&document.file, document.position_of(""), "NotApplied", message.to_owned());
     problem.object = Some(document.object.key().to_string());
+    problem.severity = Severity::Waiting;
     problem
 }
 

@@ -3,4 +3,4 @@
 
 mod crashes;
 mod journey;
-mod rig;
+pub mod rig;

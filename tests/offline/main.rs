@@ -12,5 +12,6 @@ mod kubeapi;
 mod sandbox;
 mod scale;
 mod schema;
+mod up;
 mod world;
 mod yaml;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use self::report::Reporter;
 use self::state::State;
@@ -40,6 +41,11 @@ use crate::world::server::Identity;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long everything must stay settled before `--once` believes it.
 const QUIET: Duration = Duration::from_millis(100);
+/// How long passes under way may take to end. A provider may leave them waiting for a minute; the next start finds out what
+/// became of an exchange that was cut off, as it does after a kill.
+const LAST_PASSES: Duration = Duration::from_secs(1);
+/// How long replies under way may take to end.
+const LAST_REPLIES: Duration = Duration::from_millis(500);
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -75,8 +81,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
 }
 
 async fn up(arguments: &Arguments) -> Result<Ended, CommandError> {
+    if arguments.once {
+        let running = Running::start(arguments).await?;
+        let ended = running.once(arguments).await;
+        running.stop().await;
+        return ended;
+    }
+    let signal = super::stop_signal();
     let running = Running::start(arguments).await?;
-    let ended = if arguments.once { running.once(arguments).await } else { running.until_stopped(arguments).await };
+    let ended = running.until_stopped(arguments, signal).await;
     running.stop().await;
     ended
 }
@@ -88,6 +101,7 @@ struct Running {
     load: watch::Receiver<Load>,
     trigger: ShutdownTrigger,
     stop: watch::Sender<bool>,
+    operator: JoinHandle<()>,
     tasks: tokio::task::JoinSet<Result<(), CommandError>>,
 }
 
@@ -95,16 +109,23 @@ impl Running {
     async fn start(arguments: &Arguments) -> Result<Self, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn Identifiers> = Arc::new(RandomIdentifiers);
+        require_loopback(arguments)?;
         let state = State::open(&arguments.folder, arguments.state.as_deref(), ids.as_ref())?;
+        // Both before anything is served: what cannot be complete does not begin.
+        let api = bind(arguments.listen, "the Kubernetes API", "--listen").await?;
+        let sandbox = match arguments.no_sandbox {
+            true => None,
+            false => Some(bind(arguments.sandbox_listen, "the sandbox", "--sandbox-listen").await?),
+        };
         let memory = embedded::open(clock.clone(), ids.clone(), Some(state.store.clone())).map_err(failed("opening the state"))?;
         embedded::make_namespaces(&memory, &Settings::default()).await.map_err(failed("preparing the state"))?;
         let mut tasks = tokio::task::JoinSet::new();
         let (trigger, shutdown) = Shutdown::channel();
         let (stop, _) = watch::channel(false);
-        if !arguments.no_sandbox {
-            start_sandbox(arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks).await?;
+        if let Some(listener) = sandbox {
+            start_sandbox(listener, arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks)?;
         }
-        start_api(arguments, &state, &memory, clock.clone(), shutdown, &mut tasks).await?;
+        start_api(api, &state, &memory, clock.clone(), shutdown, &mut tasks)?;
 
         let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
         let secrets = WorldSecrets {
@@ -116,13 +137,9 @@ impl Running {
         let operator = Operator::new(setup);
         let load = operator.load();
         let mut stopped = stop.subscribe();
-        tasks.spawn(async move {
-            let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            operator.run(stopped).await;
-            Ok(())
-        });
+        let operator = tokio::spawn(async move { operator.run(async move { drop(stopped.wait_for(|stop| *stop).await) }).await });
         let agent = Agent { server: Arc::new(memory.clone()), store: state.store };
-        Ok(Self { memory, agent, load, trigger, stop, tasks })
+        Ok(Self { memory, agent, load, trigger, stop, operator, tasks })
     }
 
     /// Applies the folder until all of it is applied or refused and the operator has nothing to do.
@@ -149,12 +166,12 @@ impl Running {
     }
 
     /// Keeps the world as the folder says, until a signal comes.
-    async fn until_stopped(&self, arguments: &Arguments) -> Result<Ended, CommandError> {
+    async fn until_stopped(&self, arguments: &Arguments, signal: impl Future<Output = ()>) -> Result<Ended, CommandError> {
         let mut reporter = Reporter::default();
         let mut seen = None;
         let mut complaints = String::new();
         let mut retry = false;
-        let mut signals = std::pin::pin!(super::stop_signal());
+        let mut signal = std::pin::pin!(signal);
         loop {
             let print = fingerprint(&arguments.folder);
             if retry || seen.as_ref() != Some(&print) {
@@ -170,7 +187,7 @@ impl Running {
             }
             reporter.tell(&self.memory.snapshot());
             tokio::select! {
-                () = &mut signals => return Ok(Ended::Ok),
+                () = &mut signal => return Ok(Ended::Ok),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -195,14 +212,22 @@ impl Running {
         }
     }
 
+    /// Passes under way first: they still need the sandbox and the API.
     async fn stop(mut self) {
         let _ = self.stop.send(true);
-        self.trigger.shut_down();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Ok(Err(error)) = ended {
-                eprintln!("mandate: {error}");
-            }
+        if tokio::time::timeout(LAST_PASSES, &mut self.operator).await.is_err() {
+            self.operator.abort();
+            let _ = (&mut self.operator).await;
         }
+        self.trigger.shut_down();
+        let served = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Ok(Err(error)) = ended {
+                    eprintln!("mandate: {error}");
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_REPLIES, served).await;
     }
 }
 
@@ -210,17 +235,26 @@ fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> CommandErr
     move |error| CommandError::Failed(format!("{doing}: {error}"))
 }
 
-async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, CommandError> {
-    let refused = |error: io::Error| CommandError::Failed(format!("listening on {address} for {what}: {error}; choose another address"));
-    if !address.ip().is_loopback() {
-        return Err(CommandError::Usage(format!("{address} is no loopback address: {what} listens on this machine only")));
+/// Whoever reaches these addresses is trusted like a user of this machine.
+fn require_loopback(arguments: &Arguments) -> Result<(), CommandError> {
+    let sandbox = (!arguments.no_sandbox).then_some((arguments.sandbox_listen, "the sandbox"));
+    let mut asked = [(arguments.listen, "the Kubernetes API")].into_iter().chain(sandbox);
+    match asked.find(|(address, _)| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some((address, what)) => Err(CommandError::Usage(format!("{address} is no loopback address: {what} listens on this machine only"))),
     }
+}
+
+async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, CommandError> {
+    let refused =
+        |error: io::Error| CommandError::Failed(format!("listening on {address} for {what}: {error}; choose another with {flag} ADDR"));
     TcpListener::bind(address).await.map_err(refused)
 }
 
 type Tasks = tokio::task::JoinSet<Result<(), CommandError>>;
 
-async fn start_sandbox(
+fn start_sandbox(
+    listener: TcpListener,
     arguments: &Arguments,
     state: &State,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn Identifiers>),
@@ -231,22 +265,20 @@ async fn start_sandbox(
     options.log = Some(state.sandbox_log());
     options.templates = Some(arguments.folder.join("sandbox")).filter(|folder| folder.is_dir());
     let sandbox = Sandbox::open(options).map_err(failed("opening the sandbox"))?;
-    let listener = bind(arguments.sandbox_listen, "the sandbox").await?;
     let address = listener.local_addr().map_err(failed("listening for the sandbox"))?;
     eprintln!("sandbox   http://{address}  (n8n, vapi, calcom, crm; effects at /_sandbox/effects)");
     tasks.spawn(async move { sandbox.serve(listener, shutdown.requested()).await.map_err(failed("serving the sandbox")) });
     Ok(())
 }
 
-async fn start_api(
-    arguments: &Arguments,
+fn start_api(
+    listener: TcpListener,
     state: &State,
     memory: &Memory,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     tasks: &mut Tasks,
 ) -> Result<(), CommandError> {
-    let listener = bind(arguments.listen, "the Kubernetes API").await?;
     let address = listener.local_addr().map_err(failed("listening for the Kubernetes API"))?;
     let api = KubeApi {
         server: Arc::new(memory.clone()),

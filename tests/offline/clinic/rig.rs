@@ -180,7 +180,8 @@ pub async fn settle(operator: Operator) {
     tokio::time::timeout(Duration::from_secs(3600), operator.run(settled)).await.expect("the world settles within an hour");
 }
 
-fn masked(effect: &Effect) -> String {
+/// An effect without our keys.
+pub fn masked(effect: &Effect) -> String {
     let mut label = effect.label.clone();
     if let Some(start) = label.find("\"mandateKey\":\"") {
         label.replace_range(start + 14..start + 46, "<key>");
