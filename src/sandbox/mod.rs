@@ -17,6 +17,7 @@ mod faults;
 mod json;
 mod log;
 mod n8n;
+mod packed;
 mod state;
 mod templates;
 mod vapi;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::sandbox::json::{ObjectText, compact};
+use crate::sandbox::packed::Packed;
 use crate::sandbox::state::{Collection, Resource, written};
 
 use super::document::{Content, WEBHOOK_TYPE};
@@ -24,7 +25,7 @@ pub(in crate::sandbox) struct Webhook {
     pub(in crate::sandbox) path: String,
 }
 
-/// One workflow. Its nodes are compact JSON text: thousands of workflows are kept and few are read.
+/// One workflow. Its nodes are packed text: thousands of workflows are kept and few are read.
 #[derive(Debug, Clone)]
 pub(in crate::sandbox) struct Workflow {
     id: String,
@@ -34,8 +35,8 @@ pub(in crate::sandbox) struct Workflow {
     updated_at: Timestamp,
     version_id: Uuid,
     version_counter: u64,
-    nodes: Box<str>,
-    connections: Box<str>,
+    nodes: Packed,
+    connections: Packed,
     settings: Box<str>,
     static_data: Box<str>,
     publications: Vec<Publication>,
@@ -116,8 +117,8 @@ impl Workflow {
             version_counter,
             triggers: enabled().filter(|node| is_trigger(node)).count(),
             webhooks: enabled().flat_map(webhooks_of).collect(),
-            nodes: compact(&nodes).into(),
-            connections: compact(&connections).into(),
+            nodes: Packed::new(&compact(&nodes)),
+            connections: Packed::new(&compact(&connections)),
             settings: compact(&settings).into(),
             static_data: compact(&static_data).into(),
             publications,
@@ -157,8 +158,8 @@ impl Workflow {
             .value("isArchived", &false)
             .value("createdAt", &written(self.created_at))
             .value("updatedAt", &written(self.updated_at))
-            .raw("nodes", &self.nodes)
-            .raw("connections", &self.connections)
+            .raw("nodes", &self.nodes.text())
+            .raw("connections", &self.connections.text())
             .raw("settings", &self.settings)
             .raw("staticData", &self.static_data)
             .value("meta", &Value::Null)
@@ -203,8 +204,8 @@ impl Workflow {
         ObjectText::with_capacity(self.nodes.len() + self.connections.len() + 512)
             .value("versionId", &self.version_id)
             .value("workflowId", &self.id)
-            .raw("nodes", &self.nodes)
-            .raw("connections", &self.connections)
+            .raw("nodes", &self.nodes.text())
+            .raw("connections", &self.connections.text())
             .value("authors", "Sandbox Owner")
             .value("name", &Value::Null)
             .value("description", &Value::Null)
@@ -225,8 +226,8 @@ impl Workflow {
             .value("versionId", &self.version_id)
             .value("versionCounter", &self.version_counter)
             .value("publications", &self.publications)
-            .raw("nodes", &self.nodes)
-            .raw("connections", &self.connections)
+            .raw("nodes", &self.nodes.text())
+            .raw("connections", &self.connections.text())
             .raw("settings", &self.settings)
             .raw("staticData", &self.static_data)
             .finish()

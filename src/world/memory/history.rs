@@ -14,7 +14,7 @@ use crate::world::server::WatchEvent;
 /// Most events kept.
 pub const HISTORY_EVENTS: usize = 8192;
 /// Most bytes of JSON kept alive by events; old versions of large objects would otherwise dominate memory.
-pub const HISTORY_BYTES: usize = 1024 * 1024;
+pub const HISTORY_BYTES: usize = 256 * 1024;
 /// Events a watch takes per lock, so that a long catch-up does not hold up the committer.
 const CHUNK: usize = 64;
 
