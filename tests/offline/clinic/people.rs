@@ -75,15 +75,63 @@ async fn of_verify_and_reject_made_together_exactly_one_acts() {
 async fn a_decision_that_does_not_hold_is_void_and_says_why_for_good() {
     type Change = fn(&mut Value);
     let cases: [(&str, &str, Change, &str, &str); 9] = [
-        ("moved", "Verify", |it| it["spec"]["subject"]["hash"] = format!("sha256:{}", "0".repeat(64)).into(), "HashMoved", "the decision is for evidence 000000000000 but the subject's evidence is "),
-        ("half", "Verify", |it| it["spec"]["checklist"] = json!(["vapi-configuration"]), "ChecklistIncomplete", "spec.checklist lacks webhook-accessibility, booking-round-trip: tick every item after checking it"),
-        ("none", "Verify", |it| drop(it["spec"].as_object_mut().unwrap().remove("checklist")), "ChecklistIncomplete", "spec.checklist lacks vapi-configuration, webhook-accessibility, booking-round-trip: "),
-        ("tea", "Verify", |it| it["spec"]["checklist"].as_array_mut().unwrap().push("tea".into()), "ChecklistUnknownItem", "spec.checklist names tea which is not asked for"),
-        ("late", "Verify", |it| it["spec"]["expiresAt"] = "2026-01-01T00:00:00Z".into(), "Expired", "the decision lapsed at 2026-01-01T00:00:00Z: create a new one"),
-        ("nobody", "Verify", |it| it["spec"]["operator"] = "  ".into(), "OperatorMissing", "spec.operator is empty: name the person who acts"),
+        (
+            "moved",
+            "Verify",
+            |it| it["spec"]["subject"]["hash"] = format!("sha256:{}", "0".repeat(64)).into(),
+            "HashMoved",
+            "the decision is for evidence 000000000000 but the subject's evidence is ",
+        ),
+        (
+            "half",
+            "Verify",
+            |it| it["spec"]["checklist"] = json!(["vapi-configuration"]),
+            "ChecklistIncomplete",
+            "spec.checklist lacks webhook-accessibility, booking-round-trip: tick every item after checking it",
+        ),
+        (
+            "none",
+            "Verify",
+            |it| drop(it["spec"].as_object_mut().unwrap().remove("checklist")),
+            "ChecklistIncomplete",
+            "spec.checklist lacks vapi-configuration, webhook-accessibility, booking-round-trip: ",
+        ),
+        (
+            "tea",
+            "Verify",
+            |it| it["spec"]["checklist"].as_array_mut().unwrap().push("tea".into()),
+            "ChecklistUnknownItem",
+            "spec.checklist names tea which is not asked for",
+        ),
+        (
+            "late",
+            "Verify",
+            |it| it["spec"]["expiresAt"] = "2026-01-01T00:00:00Z".into(),
+            "Expired",
+            "the decision lapsed at 2026-01-01T00:00:00Z: create a new one",
+        ),
+        (
+            "nobody",
+            "Verify",
+            |it| it["spec"]["operator"] = "  ".into(),
+            "OperatorMissing",
+            "spec.operator is empty: name the person who acts",
+        ),
         ("mute", "Reject", |_| {}, "NoteMissing", "Reject needs spec.note: say why"),
-        ("successor", "Verify", |it| it["spec"]["subject"]["uid"] = "00000000-0000-4000-8000-000000000000".into(), "SubjectReplaced", "ProvisioningRequest receptionist-1 is another object of the same name: decide on it anew"),
-        ("kind", "Verify", |it| it["spec"]["subject"]["kind"] = "Provider".into(), "SubjectKindUnknown", "spec.subject.kind Provider takes no decisions: ProvisioningRequest does"),
+        (
+            "successor",
+            "Verify",
+            |it| it["spec"]["subject"]["uid"] = "00000000-0000-4000-8000-000000000000".into(),
+            "SubjectReplaced",
+            "ProvisioningRequest receptionist-1 is another object of the same name: decide on it anew",
+        ),
+        (
+            "kind",
+            "Verify",
+            |it| it["spec"]["subject"]["kind"] = "Provider".into(),
+            "SubjectKindUnknown",
+            "spec.subject.kind Provider takes no decisions: ProvisioningRequest does",
+        ),
     ];
     let rig = waiting().await;
     let request = rig.request().await;
@@ -124,7 +172,10 @@ async fn rejecting_with_a_note_fails_the_attempt_and_records_why() {
     assert_eq!(fate(&rig, "reject-receptionist-1-1").await, is("Accepted", "Accepted"));
     let request = rig.request().await;
     assert_eq!(request.body["status"]["state"], "FAILED");
-    assert_eq!(condition(&request, "Ready"), ["False", "Rejected", "ben@acme-dental.example rejected the result: It greets in the wrong language."]);
+    assert_eq!(
+        condition(&request, "Ready"),
+        ["False", "Rejected", "ben@acme-dental.example rejected the result: It greets in the wrong language."]
+    );
     assert_eq!(condition(&request, "Stalled")[0], "True");
     let deployment = rig.get(&DEPLOYMENT, "acme-dental", "receptionist").await.unwrap();
     assert_eq!((reason(&deployment), condition(&deployment, "Stalled")[0]), ("RequestFailed", "True"));
@@ -254,7 +305,10 @@ async fn a_decision_in_another_namespace_reaches_no_subject() {
     let abroad = rig.get(&DECISION, "beside", "abroad").await.unwrap();
     assert_eq!(reason(&abroad), "SubjectReplaced");
     let stranger = rig.get(&DECISION, "beside", "stranger").await.unwrap();
-    assert_eq!(condition(&stranger, "Ready")[1..], ["SubjectMissing", "ProvisioningRequest receptionist-9 does not exist in this namespace"]);
+    assert_eq!(
+        condition(&stranger, "Ready")[1..],
+        ["SubjectMissing", "ProvisioningRequest receptionist-9 does not exist in this namespace"]
+    );
     assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION");
     rig.beside_is_well().await;
 }

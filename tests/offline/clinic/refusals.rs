@@ -74,16 +74,31 @@ async fn nobody_decides_in_anothers_name_and_no_machine_decides() {
         })
     };
     let cases = [
-        (&ana, direct("ben@acme-dental.example"), "spec.operator is ben@acme-dental.example but the request is from ana@acme-dental.example: say via: Relay"),
+        (
+            &ana,
+            direct("ben@acme-dental.example"),
+            "spec.operator is ben@acme-dental.example but the request is from ana@acme-dental.example: say via: Relay",
+        ),
         (&machine, direct("system:serviceaccount:ci:deployer"), "spec.operator system:serviceaccount:ci:deployer is no person"),
         (&ana, direct("system:node:worker-1"), "spec.operator system:node:worker-1 is no person"),
         (&ana, direct(""), "spec.operator: Invalid value: \"\": spec.operator in body should be at least 1 chars long"),
-        (&passer_by, direct("eve@elsewhere.example"), "User \"eve@elsewhere.example\" cannot create resource \"operatordecisions\" in API group \"mandate.dev\" in the namespace \"acme-dental\""),
+        (
+            &passer_by,
+            direct("eve@elsewhere.example"),
+            "User \"eve@elsewhere.example\" cannot create resource \"operatordecisions\" in API group \"mandate.dev\" in the namespace \"acme-dental\"",
+        ),
         (&ana, decision(&request, |it| it["spec"]["act"] = "Approve".into()), "spec.act: Unsupported value: \"Approve\""),
         (&ana, decision(&request, |it| it["spec"]["subject"]["hash"] = "sha256:abc".into()), "spec.subject.hash"),
         (&ana, decision(&request, |it| it["spec"]["expiresAt"] = "tomorrow".into()), "spec.expiresAt"),
         (&ana, decision(&request, |it| it["metadata"]["name"] = "No Label".into()), "metadata.name"),
-        (&ana, decision(&request, |it| it["metadata"]["ownerReferences"] = json!([{"apiVersion": "mandate.dev/v1alpha1", "kind": "ProvisioningRequest", "name": request.name(), "uid": request.uid()}])), "takes no ownerReferences: the garbage collector would delete the record"),
+        (
+            &ana,
+            decision(
+                &request,
+                |it| it["metadata"]["ownerReferences"] = json!([{"apiVersion": "mandate.dev/v1alpha1", "kind": "ProvisioningRequest", "name": request.name(), "uid": request.uid()}]),
+            ),
+            "takes no ownerReferences: the garbage collector would delete the record",
+        ),
     ];
     for (who, document, words) in cases {
         let said = rig.refused(who, document).await;
@@ -105,7 +120,8 @@ async fn no_user_writes_what_the_controller_observes_or_keeps() {
     let tenant = rig.get(&TENANT, "", "acme-dental").await.unwrap();
     let schema = rig.get(&SCHEMA, "", "recepcionista-ia-1.0-r1").await.unwrap();
 
-    let may_not_write = |object: &Object| format!("ana@acme-dental.example may not update the status of {}: the controller does", object.key());
+    let may_not_write =
+        |object: &Object| format!("ana@acme-dental.example may not update the status of {}: the controller does", object.key());
     for object in [&request, &decision, &tenant] {
         let said = unpatched(&rig, &ana, object, Subresource::Status, json!({"status": {"observedGeneration": 1, "conditions": []}})).await;
         assert!(said.contains(&may_not_write(object)), "{said}");
@@ -167,12 +183,21 @@ async fn what_does_not_fit_its_kind_is_refused_and_the_rest_goes_on() {
     };
     let ana = Identity::loader();
     for (document, words) in [
-        (changed("AssistantDeployment", |it| it["spec"]["product"] = "telefonista".into()), "spec.product: Unsupported value: \"telefonista\""),
+        (
+            changed("AssistantDeployment", |it| it["spec"]["product"] = "telefonista".into()),
+            "spec.product: Unsupported value: \"telefonista\"",
+        ),
         (changed("AssistantDeployment", |it| it["spec"]["version"] = 1.into()), "spec.version"),
-        (changed("AssistantDeployment", |it| drop(it["spec"].as_object_mut().unwrap().remove("providers"))), "spec.providers: Required value"),
+        (
+            changed("AssistantDeployment", |it| drop(it["spec"].as_object_mut().unwrap().remove("providers"))),
+            "spec.providers: Required value",
+        ),
         (changed("AssistantDeployment", |it| it["metadata"]["name"] = "The Receptionist".into()), "metadata.name"),
         (changed("AssistantDeployment", |it| it["metadata"]["namespace"] = "nowhere".into()), "Namespace nowhere not found"),
-        (changed("AssistantDeployment", |it| it["spec"]["operator"] = "system:serviceaccount:argocd:application-controller".into()), "is no person"),
+        (
+            changed("AssistantDeployment", |it| it["spec"]["operator"] = "system:serviceaccount:argocd:application-controller".into()),
+            "is no person",
+        ),
         (changed("Provider", |it| it["spec"]["connection"]["baseUrl"] = "ftp://n8n".into()), "spec.connection.baseUrl"),
         (changed("Tenant", |it| it["spec"]["owners"] = json!([])), "spec.owners"),
     ] {

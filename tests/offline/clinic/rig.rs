@@ -136,7 +136,8 @@ impl Rig {
                 "Namespace" if document["metadata"]["name"] == "mandate-system" => {}
                 "Provider" => {
                     document["metadata"]["name"] = format!("beside-{}", document["metadata"]["name"].as_str().unwrap()).into();
-                    document["spec"]["secretRef"]["name"] = format!("beside-{}", document["spec"]["secretRef"]["name"].as_str().unwrap()).into();
+                    document["spec"]["secretRef"]["name"] =
+                        format!("beside-{}", document["spec"]["secretRef"]["name"].as_str().unwrap()).into();
                 }
                 "Secret" => {
                     document["metadata"]["name"] = format!("beside-{}", document["metadata"]["name"].as_str().unwrap()).into();
