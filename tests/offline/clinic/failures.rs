@@ -48,7 +48,7 @@ async fn rejected_credentials_fail_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5), "there is nothing to wait for");
     work.stop().await;
     let said = failed(&rig, "SchemaInterpretation", "CredentialsRejected").await;
-    assert!(said.starts_with("provider n8n answered 401 Unauthorized"), "{said}");
+    assert!(said.starts_with("provider n8n answered 401 (\"unauthorized\")"), "{said}");
     assert!(said.contains("Put a valid API key into the Secret that Provider n8n names."), "{said}");
     assert!(rig.sandbox.effects().is_empty());
 }
@@ -111,23 +111,23 @@ async fn retry_after_is_honoured_and_is_no_failure() {
     assert_eq!(tries.len(), 4);
     for pair in tries.windows(2) {
         let pause = pair[1] - pair[0];
-        assert!((Duration::from_secs(seconds)..Duration::from_secs(seconds + 5)).contains(&pause), "{pause:?}");
+        assert!((Duration::from_secs(seconds)..Duration::from_secs(seconds + 10)).contains(&pause), "{pause:?}");
     }
     rig.beside_is_well().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_away_for_a_moment_costs_a_moment() {
-    let mut calm = Rig::clinic().await.with_beside().await;
+    let calm = Rig::clinic_beside(|_| {}).await;
     calm.settle().await;
     let expected = calm.effects();
     for vendor in [Vendor::N8n, Vendor::Crm, Vendor::Calcom, Vendor::Vapi] {
         for fault in [Fault::Unavailable { retry_after_seconds: None }, Fault::InternalError, Fault::RequestLost] {
-            calm = struck(vec![FaultRule::new(fault.clone()).vendor(vendor).window(1, 2)]).await;
-            calm.settle().await;
-            assert_eq!(calm.request().await.body["status"]["state"], "MANUAL_VERIFICATION", "{vendor:?} {fault:?}");
-            assert_eq!(calm.effects(), expected, "{vendor:?} {fault:?}");
-            assert_eq!(calm.events().await, ["ProvisioningInitiated"], "{vendor:?} {fault:?}");
+            let rig = struck(vec![FaultRule::new(fault.clone()).vendor(vendor).window(1, 2)]).await;
+            rig.settle().await;
+            assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION", "{vendor:?} {fault:?}");
+            assert_eq!(rig.effects(), expected, "{vendor:?} {fault:?}");
+            assert_eq!(rig.events().await, ["ProvisioningInitiated"], "{vendor:?} {fault:?}");
         }
     }
 }
@@ -137,7 +137,9 @@ async fn lost_replies_of_a_system_that_shows_late_what_it_did_make_nothing_twice
     let calm = Rig::clinic_beside(|_| {}).await;
     calm.settle().await;
     let expected = calm.effects();
-    for (method, path) in [("POST", "/n8n/api/v1/workflows"), ("POST", "/crm/v1/subscriptions"), ("POST", "/vapi/assistant"), ("POST", "/calcom/v2/webhooks")] {
+    for (method, path) in
+        [("POST", "/n8n/api/v1/workflows"), ("POST", "/crm/v1/subscriptions"), ("POST", "/vapi/assistant"), ("POST", "/calcom/v2/webhooks")]
+    {
         let late = FaultRule::new(Fault::EventualConsistency { milliseconds: 1500 }).on(method, path);
         let lost = FaultRule::new(Fault::ReplyLost).on(method, path).window(0, 1);
         let rig = struck(vec![late, lost]).await;
@@ -237,7 +239,10 @@ async fn what_cannot_be_looked_up_stops_and_asks_when_its_outcome_is_unknown() {
         let call = crm_call(&*rig.request().await).unwrap();
         let mark = call["key"].as_str().unwrap().trim_start_matches("sha256:").get(..32).unwrap().to_owned();
         assert!(said.starts_with("whether crm took effect at Provider crm is unknown ("), "{fault:?}: {said}");
-        let look = format!("inspect Provider crm for a resource that carries key {mark} made at or after {}", call["intendedAt"].as_str().unwrap());
+        let look = format!(
+            "inspect Provider crm for a resource that carries key {mark} made at or after {}",
+            call["intendedAt"].as_str().unwrap()
+        );
         assert!(said.contains(&look), "{fault:?}: {look:?} expected, said: {said}");
         assert_eq!(subscriptions(&rig), effects, "{fault:?}");
     }
@@ -259,7 +264,8 @@ async fn what_cannot_be_looked_up_is_sent_again_under_a_new_intent_when_nothing_
         })
         .collect()
         .await;
-    let mut intents: Vec<&str> = states.iter().filter(|call| call["result"].is_null()).map(|call| call["intendedAt"].as_str().unwrap()).collect();
+    let mut intents: Vec<&str> =
+        states.iter().filter(|call| call["result"].is_null()).map(|call| call["intendedAt"].as_str().unwrap()).collect();
     intents.dedup();
     assert_eq!(intents.len(), 2, "{states:#?}");
     assert_eq!(reason(&*rig.request().await), "AwaitingVerification");

@@ -187,7 +187,8 @@ async fn a_secret_that_is_missing_unlabelled_or_empty_is_waited_for() {
     secret["stringData"] = json!({"other": "x"});
     rig.apply(secret).await;
     work.quiet().await;
-    let said = "Secret mandate-system/crm-api is not for this provider: kubectl -n mandate-system label secret crm-api mandate.dev/provider=crm";
+    let said =
+        "Secret mandate-system/crm-api is not for this provider: kubectl -n mandate-system label secret crm-api mandate.dev/provider=crm";
     provider("SecretNotLabelled", said).await;
     rig.patch(&SECRET, "mandate-system", "crm-api", json!({"metadata": {"labels": {"mandate.dev/provider": "crm"}}})).await;
     work.quiet().await;
