@@ -65,6 +65,6 @@ fn what_is_no_longer_desired_is_deleted_by_uid_but_only_if_it_is_ours() {
 #[test]
 fn a_strangers_object_of_the_same_name_is_neither_changed_nor_deleted() {
     let stranger = Arc::new(Object::named(&RESOURCE_QUOTA, "acme", "q"));
-    let found = plan("u-1", &[quota("q", "3")], &[stranger.clone()]);
+    let found = plan("u-1", &[quota("q", "3")], std::slice::from_ref(&stranger));
     assert_eq!(found, Plan { changes: vec![], taken: vec![stranger.key()] });
 }

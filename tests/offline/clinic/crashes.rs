@@ -92,8 +92,8 @@ async fn every_lost_reply_of_every_vendor_costs_nothing_but_time() {
             rig.decide(&waiting, "Verify", |_| {}).await;
             rig.settle().await;
             assert_eq!(end(&rig).await, expected, "{vendor:?}: reply {skip} lost");
-            let matched: u64 = rig.sandbox.faults().iter().map(|fault| u64::from(fault.seen)).sum();
-            if matched <= u64::from(skip) {
+            let matched: u64 = rig.sandbox.faults().iter().map(|fault| fault.seen).sum();
+            if matched <= skip {
                 break;
             }
             struck += 1;

@@ -202,7 +202,7 @@ async fn an_edited_role_binding_is_put_back_and_a_strangers_is_left_alone() {
     rig.delete(&ROLE_BINDING, "acme-dental", "mandate-viewers").await;
     work.quiet().await;
     assert_eq!(rig.get(&ROLE_BINDING, "acme-dental", "mandate-viewers").await.unwrap().body["roleRef"]["name"], "mandate-tenant-viewer");
-    assert_eq!(reason(&*rig.get(&TENANT, "", "acme-dental").await.unwrap()), "NamespaceReady");
+    assert_eq!(reason(&rig.get(&TENANT, "", "acme-dental").await.unwrap()), "NamespaceReady");
     assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION");
     work.stop().await;
     rig.beside_is_well().await;
@@ -249,7 +249,7 @@ async fn a_fault_of_ours_is_reported_on_the_object_that_met_it_and_holds_up_nobo
     let said = "the controller failed on this object: index out of bounds; please report it";
     assert_eq!(condition(&met, "Ready"), ["False", "InternalError", said]);
     assert_eq!(condition(&met, "Stalled")[0], "True");
-    assert_eq!(reason(&*rig.get(&PROVIDER, "", "n8n").await.unwrap()), "NotProbed");
+    assert_eq!(reason(&rig.get(&PROVIDER, "", "n8n").await.unwrap()), "NotProbed");
     assert_eq!(reason(&*rig.request().await), "ProviderNotConfigured");
     rig.beside_is_well().await;
     let version = met.resource_version().to_owned();

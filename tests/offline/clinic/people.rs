@@ -71,10 +71,11 @@ async fn of_verify_and_reject_made_together_exactly_one_acts() {
     assert_eq!(rig.request().await.body["status"]["journal"]["decisions"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_decision_that_does_not_hold_is_void_and_says_why_for_good() {
-    type Change = fn(&mut Value);
-    let cases: [(&str, &str, Change, &str, &str); 9] = [
+type Change = fn(&mut Value);
+
+/// Name, act, what is wrong with it, the reason given, and how the message begins.
+fn void() -> [(&'static str, &'static str, Change, &'static str, &'static str); 9] {
+    [
         (
             "moved",
             "Verify",
@@ -132,10 +133,14 @@ async fn a_decision_that_does_not_hold_is_void_and_says_why_for_good() {
             "SubjectKindUnknown",
             "spec.subject.kind Provider takes no decisions: ProvisioningRequest does",
         ),
-    ];
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_does_not_hold_is_void_and_says_why_for_good() {
     let rig = waiting().await;
     let request = rig.request().await;
-    for (name, act, change, _, _) in cases {
+    for (name, act, change, _, _) in void() {
         rig.decide(&request, act, |it| {
             named(name)(it);
             change(it);
@@ -144,7 +149,7 @@ async fn a_decision_that_does_not_hold_is_void_and_says_why_for_good() {
     }
     rig.settle().await;
     let check = async |when: &str| {
-        for (name, _, _, reason, message) in cases {
+        for (name, _, _, reason, message) in void() {
             assert_eq!(fate(&rig, name).await, is("Void", reason), "{name} {when}");
             let decision = decision(&rig, name).await;
             let [ready, _, said] = condition(&decision, "Ready");

@@ -3,7 +3,6 @@
 use mandate::engine::port::WorldError;
 use mandate::kinds::auditrecord::api::RECORD;
 use mandate::kinds::operatordecision::api::DECISION;
-use mandate::kinds::provisioningrequest::api::REQUEST;
 use mandate::kinds::provisioningschema::api::SCHEMA;
 use mandate::kinds::tenant::api::TENANT;
 use mandate::model::object::{Object, ObjectKey};

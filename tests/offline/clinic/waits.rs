@@ -112,7 +112,7 @@ async fn a_missing_namespace_is_made_by_its_tenant() {
     let namespace = rig.get(&NAMESPACE, "", "acme-dental").await.expect("the tenant makes it");
     assert_eq!(namespace.label("mandate.dev/tenant"), Some("acme-dental"));
     assert!(namespace.owner_uids().is_empty(), "and never owns it");
-    assert_eq!(reason(&*rig.get(&TENANT, "", "acme-dental").await.unwrap()), "NamespaceReady");
+    assert_eq!(reason(&rig.get(&TENANT, "", "acme-dental").await.unwrap()), "NamespaceReady");
     for document in documents(&clinic()) {
         rig.apply(document).await;
     }
@@ -300,7 +300,7 @@ async fn documents_applied_in_any_order_come_to_the_same_end() {
                     Err(WorldError::NotFound(key)) if key.resource == &NAMESPACE => refused.push(document),
                     Err(error) => panic!("round {round}: {error}"),
                 }
-                if shuffle.next() % 2 == 0 {
+                if shuffle.next().is_multiple_of(2) {
                     work.quiet().await;
                 }
             }
