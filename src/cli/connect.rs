@@ -81,11 +81,7 @@ pub(super) fn api(client: Client, resource: &Resource, namespace: &str) -> Api<D
         kind: resource.kind.to_owned(),
         plural: resource.plural.to_owned(),
     };
-    if resource.namespaced && !namespace.is_empty() {
-        Api::namespaced_with(client, namespace, &described)
-    } else {
-        Api::all_with(client, &described)
-    }
+    if resource.namespaced && !namespace.is_empty() { Api::namespaced_with(client, namespace, &described) } else { Api::all_with(client, &described) }
 }
 
 /// Path of a resource's collection.

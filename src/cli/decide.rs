@@ -138,8 +138,7 @@ fn spec(arguments: &Arguments, request: &ProvisioningRequest, offer: &Offer, via
 /// The name that authentication gave the caller; none where the server does not tell.
 async fn whoami(client: &Client) -> Result<Option<String>, CommandError> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).to_string().into_bytes();
-    let request =
-        Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews").header("content-type", "application/json").body(review);
+    let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews").header("content-type", "application/json").body(review);
     let request = request.map_err(|error| CommandError::Failed(error.to_string()))?;
     match client.request::<Value>(request).await {
         Ok(reply) => Ok(pointer::text(&reply, "/status/userInfo/username").map(str::to_owned)),

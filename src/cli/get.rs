@@ -94,9 +94,7 @@ fn table(reply: &Value, wide: bool, namespaces: bool) -> Result<(), CommandError
         Some(Value::Null) | None => String::new(),
         Some(other) => other.to_string(),
     };
-    let pick = |cells: &[Value], first: Option<String>| {
-        first.into_iter().chain(shown.iter().map(|index| text(cells.get(*index)))).collect::<Vec<_>>()
-    };
+    let pick = |cells: &[Value], first: Option<String>| first.into_iter().chain(shown.iter().map(|index| text(cells.get(*index)))).collect::<Vec<_>>();
     let headings: Vec<Value> = columns.iter().map(|column| text(column.get("name")).to_uppercase().into()).collect();
     let mut rows = vec![pick(&headings, namespaces.then(|| "NAMESPACE".to_owned()))];
     for row in list("rows") {

@@ -166,10 +166,7 @@ fn problem(document: &Document, message: &str) -> Problem {
 fn merged(live: &Object, wanted: &Object, before: Option<&Applied>) -> Object {
     let mut object = live.clone();
     let none = Vec::new();
-    let maps = [
-        ("labels", before.map_or(&none, |applied| &applied.labels)),
-        ("annotations", before.map_or(&none, |applied| &applied.annotations)),
-    ];
+    let maps = [("labels", before.map_or(&none, |applied| &applied.labels)), ("annotations", before.map_or(&none, |applied| &applied.annotations))];
     for (field, stated_before) in maps {
         let mut map: Map<String, Value> =
             live.body.pointer(&format!("/metadata/{field}")).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -182,9 +179,7 @@ fn merged(live: &Object, wanted: &Object, before: Option<&Applied>) -> Object {
     let kept = ["apiVersion", "kind", "metadata", "status"];
     if let (Some(body), Some(stated)) = (object.body.as_object_mut(), wanted.body.as_object()) {
         body.retain(|field, _| kept.contains(&field.as_str()));
-        body.extend(
-            stated.iter().filter(|(field, _)| !kept.contains(&field.as_str())).map(|(field, value)| (field.clone(), value.clone())),
-        );
+        body.extend(stated.iter().filter(|(field, _)| !kept.contains(&field.as_str())).map(|(field, value)| (field.clone(), value.clone())));
     }
     object
 }

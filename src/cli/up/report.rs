@@ -57,15 +57,7 @@ pub(super) fn print(world: &Snapshot, format: Format) -> Result<bool, CommandErr
             let heading = ["KIND", "NAMESPACE", "NAME", "READY", "STATE", "REASON", "MESSAGE"].map(str::to_owned).to_vec();
             let line = |row: &Row| {
                 let state = row.state.clone().unwrap_or_default();
-                vec![
-                    row.kind.to_owned(),
-                    row.namespace.clone(),
-                    row.name.clone(),
-                    row.ready.clone(),
-                    state,
-                    row.reason.clone(),
-                    row.message.clone(),
-                ]
+                vec![row.kind.to_owned(), row.namespace.clone(), row.name.clone(), row.ready.clone(), state, row.reason.clone(), row.message.clone()]
             };
             let table: Vec<Vec<String>> = std::iter::once(heading).chain(rows.iter().map(line)).collect();
             print::table(&table)?;
