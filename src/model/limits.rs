@@ -10,7 +10,7 @@ pub const MAX_DOCUMENT_DEPTH: usize = 64;
 pub const MAX_OBJECT_BYTES: usize = 1_572_864;
 /// Largest reply body read from an external system, in bytes, unless an operation says otherwise.
 pub const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
-/// A pass over one object ends after this long.
+/// A pass over one object ends when it has spent this long without a call under way.
 pub const PASS_DEADLINE: Duration = Duration::from_secs(30);
 /// A call to an external system ends after this long unless its provider says otherwise.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);

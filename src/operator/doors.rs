@@ -5,9 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::cache::{Cache, Change};
-use crate::engine::port::{Delta, Query, Read, World, WorldError};
+use crate::engine::outcome::Outcome;
+use crate::engine::port::{Backends, Delta, Query, Read, World, WorldError};
+use crate::model::call::KeyedCall;
+use crate::model::limits::PASS_DEADLINE;
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
 
@@ -18,6 +23,47 @@ pub struct OwnChange {
     pub by: Arc<ObjectKey>,
     /// What changed.
     pub change: Change,
+}
+
+/// External systems, and how many calls of the pass are under way.
+pub struct CountedCalls {
+    /// The systems.
+    pub backends: Arc<dyn Backends>,
+    /// Calls under way.
+    pub under_way: watch::Sender<usize>,
+}
+
+impl CountedCalls {
+    /// Calls to these systems, none under way.
+    #[must_use]
+    pub fn new(backends: Arc<dyn Backends>) -> Self {
+        Self { backends, under_way: watch::Sender::new(0) }
+    }
+
+    /// Completes when the pass has spent [`PASS_DEADLINE`] without a call under way. A call has its own deadline: cut off
+    /// by another it would leave no trace of its try, and a slow provider would be tried for ever.
+    pub async fn idle_for_too_long(&self) {
+        let mut under_way = self.under_way.subscribe();
+        loop {
+            let spent = tokio::select! {
+                () = sleep(PASS_DEADLINE) => true,
+                called = under_way.wait_for(|calls| *calls > 0) => called.is_err(),
+            };
+            if spent || under_way.wait_for(|calls| *calls == 0).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Backends for CountedCalls {
+    async fn perform(&self, call: &KeyedCall) -> Outcome {
+        self.under_way.send_modify(|calls| *calls += 1);
+        let outcome = self.backends.perform(call).await;
+        self.under_way.send_modify(|calls| *calls -= 1);
+        outcome
+    }
 }
 
 /// A world whose writes reach the cache before they return, and whoever depends on them.

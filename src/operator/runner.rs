@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::cache::{Cache, Change};
 use super::dependencies::{Dependencies, TrackedRead};
-use super::doors::{OwnChange, WriteThrough};
+use super::doors::{CountedCalls, OwnChange, WriteThrough};
 use super::ledger::ObjectLedger;
 use super::queue::{Priority, Queue};
 use super::retry::{self, Ended};
@@ -110,7 +110,7 @@ impl Operator {
         self.load.subscribe()
     }
 
-    /// Runs until `stop` completes; passes under way are then given until their deadline to end.
+    /// Runs until `stop` completes; passes under way are then given their deadline to end, and cut off.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let (deltas, mut told) = mpsc::channel(1024);
         let (own, mut owned) = mpsc::unbounded_channel();
@@ -131,7 +131,10 @@ impl Operator {
             }
         }
         watches.abort_all();
-        while running.passes.join_next().await.is_some() {}
+        let ended = async { while running.passes.join_next().await.is_some() {} };
+        if tokio::time::timeout(PASS_DEADLINE, ended).await.is_err() {
+            tracing::warn!("stopped before every pass had ended");
+        }
     }
 
     fn start(&self, watches: &mut JoinSet<()>, deltas: &mpsc::Sender<(&'static Resource, Delta)>) -> Running {
@@ -305,13 +308,17 @@ impl Pass {
         };
         let clock = self.setup.clock.as_ref();
         let ledger = ObjectLedger { read: &read, world: &world, clock, system_namespace: &self.setup.settings.system_namespace };
-        let doors = Doors { read: &read, world: &world, backends: self.setup.backends.as_ref(), ledger: &ledger, clock };
-        let pass = step::pass(self.kind, &self.key, &doors, &self.setup.settings);
-        let ended = match tokio::time::timeout(PASS_DEADLINE, AssertUnwindSafe(pass).catch_unwind()).await {
-            Ok(Ok(Ok(passed))) => Ok(passed),
-            Ok(Ok(Err(error))) => Err(Ended::Error(error)),
-            Ok(Err(panic)) => Err(Ended::Panic(panic_text(panic.as_ref()))),
-            Err(_) => Err(Ended::Deadline),
+        let backends = CountedCalls::new(self.setup.backends.clone());
+        let doors = Doors { read: &read, world: &world, backends: &backends, ledger: &ledger, clock };
+        let pass = AssertUnwindSafe(step::pass(self.kind, &self.key, &doors, &self.setup.settings)).catch_unwind();
+        let ended = tokio::select! {
+            biased;
+            passed = pass => match passed {
+                Ok(Ok(passed)) => Ok(passed),
+                Ok(Err(error)) => Err(Ended::Error(error)),
+                Err(panic) => Err(Ended::Panic(panic_text(panic.as_ref()))),
+            },
+            () = backends.idle_for_too_long() => Err(Ended::Deadline),
         };
         if let Err(Ended::Panic(text)) = &ended {
             self.report_panic(text, &world).await;

@@ -2,5 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod crashes;
+mod failures;
 mod journey;
+mod lifecycle;
+mod people;
+mod refusals;
 pub mod rig;
+mod waits;

@@ -89,6 +89,35 @@ pub enum DecisionVerdict {
     Superseded,
 }
 
+/// What was made of a decision once and for all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Judgement {
+    /// What became of it.
+    pub verdict: DecisionVerdict,
+    /// Why, CamelCase.
+    #[schemars(length(max = 128))]
+    pub reason: String,
+    /// Why, for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// The source part of the status.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionJournal {
+    /// The judgement, which stands whatever becomes of the subject; absent while the decision is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
+}
+
+impl DecisionJournal {
+    fn is_empty(&self) -> bool {
+        self.judgement.is_none()
+    }
+}
+
 /// What is observed of a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -106,6 +135,9 @@ pub struct OperatorDecisionStatus {
     /// The audit chain of the decision itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
+    /// The judgement that stands.
+    #[serde(default, skip_serializing_if = "DecisionJournal::is_empty")]
+    pub journal: DecisionJournal,
 }
 
 impl OperatorDecisionSpec {

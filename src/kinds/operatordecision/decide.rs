@@ -1,32 +1,84 @@
-//! What became of a decision. The subject acts; this only reports.
+//! What became of a decision. The subject acts; this only reports, and what it has judged stands: evidence, tenant and
+//! clock may move on, and a decision that people saw refused must not act later.
 
-use super::api::{DecisionVerdict, OperatorDecision, OperatorDecisionStatus};
+use super::api::{DecisionJournal, DecisionVerdict, Judgement, OperatorDecision, OperatorDecisionStatus};
 use super::facts::{Facts, SubjectFact};
 use crate::engine::decision::Decision;
 use crate::engine::kind::Around;
 use crate::kinds::status_value;
 use crate::model::condition::{self, Summary};
 use crate::model::decision::{self, Stand};
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
+
+/// Reasons that end a decision: those that a judgement in the journal may give.
+const FINAL: [&str; 14] = [
+    "Accepted",
+    "Superseded",
+    "SubjectKindUnknown",
+    "SubjectReplaced",
+    "Expired",
+    "OperatorMissing",
+    "OperatorNotAPerson",
+    "NothingToDecide",
+    "HashMoved",
+    "ActNotOffered",
+    "NoteMissing",
+    "ChecklistIncomplete",
+    "ChecklistUnknownItem",
+    "FourEyes",
+];
+
+/// What is to be said of a decision.
+enum Fate {
+    Open(Finding),
+    Judged(DecisionVerdict, Finding),
+}
 
 /// Decides.
 pub fn decide(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Decision {
-    let (verdict, summary) = fate(object, facts, around);
     let before = object.status.clone().unwrap_or_default();
+    let fate = accepted(object, facts).or_else(|| standing(&before.journal)).unwrap_or_else(|| fate(object, facts, around));
+    let (verdict, summary, judgement) = match fate {
+        Fate::Open(why) => (None, Summary::Progressing(why), None),
+        Fate::Judged(verdict, why) => {
+            let judgement = Judgement { verdict, reason: why.reason.to_owned(), message: why.message.clone() };
+            let summary = match verdict {
+                DecisionVerdict::Accepted => Summary::Ready(why),
+                DecisionVerdict::Void | DecisionVerdict::Superseded => Summary::Stalled(why),
+            };
+            (Some(verdict), summary, Some(judgement))
+        }
+    };
     let generation = object.metadata.generation.unwrap_or_default();
     let status = OperatorDecisionStatus {
         conditions: condition::merge(&before.conditions, &summary.observations(), generation, around.now),
         observed_generation: generation,
         verdict,
         chain: around.chain.head.clone(),
+        journal: DecisionJournal { judgement },
     };
     let wake = if verdict.is_none() { object.spec.expires_at } else { None };
     Decision { status: status_value(&status), wake, ..Decision::default() }
 }
 
-fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> (Option<DecisionVerdict>, Summary) {
+/// The subject's journal has the last word: it may have acted while this was judged.
+fn accepted(object: &OperatorDecision, facts: &Facts) -> Option<Fate> {
+    let Facts::Subject(subject) = facts else { return None };
+    let taken = subject.taken.iter().find(|taken| Some(&taken.uid) == object.metadata.uid.as_ref())?;
+    let message = format!("{:?} was acted upon; the subject's audit chain records it", taken.act);
+    Some(Fate::Judged(DecisionVerdict::Accepted, Finding::info("Accepted", message)))
+}
+
+/// What was judged before. A reason that this program does not know is judged anew.
+fn standing(journal: &DecisionJournal) -> Option<Fate> {
+    let Judgement { verdict, reason, message } = journal.judgement.as_ref()?;
+    let reason = FINAL.into_iter().find(|known| known == reason)?;
+    Some(Fate::Judged(*verdict, Finding { reason, message: message.clone(), severity: Severity::Error, field: None }))
+}
+
+fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
     let spec = &object.spec;
-    let void = |finding| (Some(DecisionVerdict::Void), Summary::Stalled(finding));
+    let void = |finding| Fate::Judged(DecisionVerdict::Void, finding);
     match facts {
         Facts::KindUnknown => {
             let message = format!("spec.subject.kind {} takes no decisions: ProvisioningRequest does", spec.subject.kind);
@@ -41,26 +93,25 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> (Optio
         }
         Facts::SubjectMissing => {
             let message = format!("{} {} does not exist in this namespace", spec.subject.kind, spec.subject.name);
-            (None, Summary::Progressing(Finding::waiting("SubjectMissing", message)))
+            Fate::Open(Finding::waiting("SubjectMissing", message))
         }
         Facts::Subject(subject) => judged(object, subject, around),
     }
 }
 
-fn judged(object: &OperatorDecision, subject: &SubjectFact, around: &Around<'_>) -> (Option<DecisionVerdict>, Summary) {
+fn judged(object: &OperatorDecision, subject: &SubjectFact, around: &Around<'_>) -> Fate {
     let spec = &object.spec;
-    let uid = object.metadata.uid.as_deref().unwrap_or_default();
-    if subject.taken.iter().any(|taken| taken.uid == uid) {
-        let message = format!("{:?} was acted upon; the subject's audit chain records it", spec.act);
-        return (Some(DecisionVerdict::Accepted), Summary::Ready(Finding::info("Accepted", message)));
-    }
     if let Some(first) = subject.taken.iter().find(|taken| taken.hash == spec.subject.hash) {
         let message = format!("{} ({:?}) on the same evidence came first", first.name, first.act);
-        return (Some(DecisionVerdict::Superseded), Summary::Stalled(Finding::error("Superseded", message)));
+        return Fate::Judged(DecisionVerdict::Superseded, Finding::error("Superseded", message));
     }
     let stand = Stand { offer: subject.offer.as_ref(), submitter: &subject.submitter, four_eyes: subject.four_eyes, now: around.now };
     match decision::refusal(&spec.submission(), &stand) {
-        Some(finding) => (Some(DecisionVerdict::Void), Summary::Stalled(finding)),
-        None => (None, Summary::Progressing(Finding::waiting("BeingActedUpon", "the subject acts upon it"))),
+        // The evidence may still become what the decision names.
+        Some(finding) if finding.reason == "NothingToDecide" && !subject.ended => {
+            Fate::Open(Finding { severity: Severity::Waiting, ..finding })
+        }
+        Some(finding) => Fate::Judged(DecisionVerdict::Void, finding),
+        None => Fate::Open(Finding::waiting("BeingActedUpon", "the subject acts upon it")),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::api::OperatorDecision;
 use crate::engine::port::{Read, WorldError};
-use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST};
+use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST, State};
 use crate::kinds::tenant::api::{TENANT, TENANT_LABEL, Tenant};
 use crate::model::decision::Offer;
 use crate::model::journal::TakenDecision;
@@ -27,6 +27,8 @@ pub enum Facts {
 pub struct SubjectFact {
     /// What it offers now.
     pub offer: Option<Offer>,
+    /// Whether it will never offer anything again.
+    pub ended: bool,
     /// What it has acted upon.
     pub taken: Vec<TakenDecision>,
     /// Who submitted what is decided on.
@@ -49,6 +51,7 @@ pub async fn gather(decision: &OperatorDecision, read: &dyn Read) -> Result<Fact
     let Ok(request) = object.parse::<ProvisioningRequest>() else { return Ok(Facts::SubjectMissing) };
     let status = request.status.unwrap_or_default();
     Ok(Facts::Subject(SubjectFact {
+        ended: matches!(status.state, Some(State::Completed | State::Failed)),
         offer: status.decision,
         taken: status.journal.decisions,
         submitter: request.spec.operator,

@@ -1,5 +1,8 @@
 //! What a provider's decision needs to know.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::api::{PROVIDER_LABEL, Provider};
 use crate::engine::kind::Settings;
 use crate::engine::port::{Read, WorldError};
@@ -22,7 +25,7 @@ pub enum SecretFact {
     Missing,
     /// It exists and is not labelled for this provider.
     NotLabelled,
-    /// It lacks the key, or the key is empty.
+    /// It lacks the key, or what stands under it is no text.
     KeyMissing,
     /// The key is there.
     Present,
@@ -37,7 +40,8 @@ pub async fn gather(provider: &Provider, read: &dyn Read, settings: &Settings) -
         Some(secret) if secret.label(PROVIDER_LABEL) != provider.metadata.name.as_deref() => SecretFact::NotLabelled,
         Some(secret) => {
             let value = secret.body.get("data").and_then(|data| data.get(&reference.key)).and_then(serde_json::Value::as_str);
-            if value.is_some_and(|value| !value.is_empty()) { SecretFact::Present } else { SecretFact::KeyMissing }
+            let text = value.and_then(|value| STANDARD.decode(value).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
+            if text.is_some_and(|text| !text.trim().is_empty()) { SecretFact::Present } else { SecretFact::KeyMissing }
         }
     };
     Ok(Facts { secret })

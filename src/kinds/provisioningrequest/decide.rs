@@ -131,14 +131,15 @@ fn due_calls(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal
     due
 }
 
-/// Acts upon the first decision that the rules let pass.
+/// Acts upon the first open decision that the rules let pass. One that was judged void stays so whatever has changed since.
 fn take_decision(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal, now: Time) {
     let offer = evidence::offer(request, facts, journal);
     // A tenant that is gone cannot waive four eyes.
     let four_eyes = facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
     let stand = Stand { offer: offer.as_ref(), submitter: &request.spec.operator, four_eyes, now };
-    let passing = facts.decisions.iter().find(|decision| decision::refusal(&decision.spec.submission(), &stand).is_none());
-    let Some(chosen) = passing else { return };
+    let open = facts.decisions.iter().filter(|decision| decision.status.as_ref().is_none_or(|status| status.verdict.is_none()));
+    let mut passing = open.filter(|decision| decision::refusal(&decision.spec.submission(), &stand).is_none());
+    let Some(chosen) = passing.next() else { return };
     journal.decisions.push(TakenDecision {
         name: chosen.metadata.name.clone().unwrap_or_default(),
         uid: chosen.metadata.uid.clone().unwrap_or_default(),

@@ -23,7 +23,8 @@ pub fn decide(tenant: &Tenant, facts: &Facts, around: &Around<'_>) -> Decision {
             let mut all = children::inside(tenant);
             all.push(children::namespace(tenant));
             let message = format!("Namespace {} belongs to the tenant", tenant.namespace_name());
-            (Summary::Ready(Finding::info("NamespaceReady", message)), all)
+            let ready = Summary::Ready(Finding::info("NamespaceReady", message));
+            (rules::names_free(facts).map_or(ready, Summary::Stalled), all)
         }
     };
     let ready = matches!(summary, Summary::Ready(_));

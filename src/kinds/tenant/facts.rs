@@ -1,8 +1,9 @@
 //! What a tenant's decision needs to know.
 
 use super::api::{TENANT_LABEL, Tenant};
+use super::children;
 use crate::engine::port::{Read, WorldError};
-use crate::model::object::ObjectKey;
+use crate::model::object::{OWNER_UID, ObjectKey};
 use crate::model::resource::NAMESPACE;
 
 /// Facts.
@@ -10,6 +11,8 @@ use crate::model::resource::NAMESPACE;
 pub struct Facts {
     /// The namespace, if it exists.
     pub namespace: Option<NamespaceFact>,
+    /// Objects of others that hold the names of what the tenant needs in its namespace.
+    pub taken: Vec<ObjectKey>,
 }
 
 /// What is known of the namespace.
@@ -30,5 +33,12 @@ pub async fn gather(tenant: &Tenant, read: &dyn Read) -> Result<Facts, WorldErro
         consents_to: object.label(TENANT_LABEL).map(str::to_owned),
         going: object.is_going(),
     });
-    Ok(Facts { namespace })
+    let mut taken = Vec::new();
+    for child in children::inside(tenant) {
+        let key = child.object.key();
+        if read.get(&key).await?.is_some_and(|found| found.label(OWNER_UID) != tenant.metadata.uid.as_deref()) {
+            taken.push(key);
+        }
+    }
+    Ok(Facts { namespace, taken })
 }

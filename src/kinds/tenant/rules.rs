@@ -47,3 +47,12 @@ pub fn consent(tenant: &Tenant, facts: &Facts) -> Option<Finding> {
         }
     }
 }
+
+/// Why the tenant does not hold what it promises although the namespace is its own.
+pub fn names_free(facts: &Facts) -> Option<Finding> {
+    let names: Vec<String> = facts.taken.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| {
+        let message = format!("{} exists and is not of this tenant: delete it, and the tenant's own is made", names.join(", "));
+        Finding::error("NameTaken", message)
+    })
+}
