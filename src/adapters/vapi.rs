@@ -18,8 +18,8 @@ use crate::model::pointer;
 const ASSISTANTS: &str = "/assistant";
 /// Member of the metadata that holds our key.
 const KEY: &str = "mandateKey";
-/// Assistants per page: prompts make them large.
-const PAGE: usize = 100;
+/// Assistants per page: each page is an exchange, but prompts make assistants large.
+const PAGE: usize = 250;
 /// The page that the vendor allows at most, for when a whole page was created in one instant.
 const MAX_PAGE: usize = 1000;
 /// Largest page read, in bytes.

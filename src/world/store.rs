@@ -15,7 +15,7 @@ use crate::engine::port::Identifiers;
 use crate::model::object::ObjectKey;
 
 /// Memory the database may use for pages, in bytes.
-pub const CACHE_BYTES: usize = 8 * 1024 * 1024;
+pub const CACHE_BYTES: usize = 2 * 1024 * 1024;
 /// Name of the database file in its directory.
 pub const DATABASE_FILE: &str = "world.redb";
 
