@@ -48,7 +48,6 @@ struct Webhook {
 
 impl Desired for Subscription<'_> {
     const NOUN: &'static str = "calendar webhook";
-    const NAMED: bool = true;
 
     async fn find(&self, session: &mut Session<'_>) -> Known<Vec<String>> {
         let mut ids = Vec::new();

@@ -7,9 +7,6 @@
 //! | either                | once         | read back                                                          |
 //! | either                | twice        | refuse: a person must say which one is ours                        |
 //!
-//! Where the server enforces the unique name itself, the create is the lookup: it is refused if the thing exists, and then
-//! found. Reading a whole list before every create would cost more the more there is.
-//!
 //! A create that was answered with success but not understandably is looked up before anything is said about it.
 
 use http::{Method, StatusCode};
@@ -24,8 +21,6 @@ use crate::model::journal::Evidence;
 pub(super) trait Desired: Sync {
     /// What it is called in messages.
     const NOUN: &'static str;
-    /// Whether the server refuses a second one of the same name, so that creating it twice is impossible.
-    const NAMED: bool = false;
 
     /// Ids of everything that carries our key.
     fn find(&self, session: &mut Session<'_>) -> impl Future<Output = Known<Vec<String>>> + Send;
@@ -47,15 +42,13 @@ pub(super) trait Desired: Sync {
 
 /// Sees to it that it exists once.
 pub(super) async fn ensure<D: Desired>(session: &mut Session<'_>, desired: &D) -> Known<Evidence> {
-    if !D::NAMED {
-        let mut looks = session.looks_before();
-        loop {
-            if let Some(id) = found(session, desired).await? {
-                return confirmed(session, desired, &id).await;
-            }
-            if !looks.again().await {
-                break;
-            }
+    let mut looks = session.looks_before();
+    loop {
+        if let Some(id) = found(session, desired).await? {
+            return confirmed(session, desired, &id).await;
+        }
+        if !looks.again().await {
+            break;
         }
     }
     match desired.create(session).await? {
