@@ -131,7 +131,9 @@ pub fn run() -> ExitCode {
 
 /// Warnings go to stderr; `MANDATE_LOG=debug` says more, per module if need be.
 fn remark_on_stderr() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).with_env_var("MANDATE_LOG").from_env_lossy();
+    let asked = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).with_env_var("MANDATE_LOG").from_env_lossy();
+    // What the client cannot do, the command says itself.
+    let filter = "kube_client=off".parse().map_or_else(|_| EnvFilter::default(), |quiet| asked.add_directive(quiet));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 

@@ -23,12 +23,19 @@ pub struct Facts {
     pub schema: Option<SchemaFact>,
     /// The tenant, if it exists.
     pub tenant: Option<TenantFact>,
-    /// Whether the deployment, if it still exists, is suspended.
-    pub suspended: bool,
+    /// The deployment that it is for, unless it is gone or being deleted.
+    pub deployment: Option<DeploymentFact>,
     /// Providers by name, those that exist.
     pub providers: BTreeMap<String, ProviderFact>,
     /// Decisions on this request, oldest first.
     pub decisions: Vec<OperatorDecision>,
+}
+
+/// What is known of the deployment.
+#[derive(Debug)]
+pub struct DeploymentFact {
+    /// Whether nothing new may start.
+    pub suspended: bool,
 }
 
 /// What is known of the schema.
@@ -71,12 +78,13 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
     let tenant = read.get(&ObjectKey::new(&TENANT, "", &spec.tenant_name)).await?.and_then(|object| object.parse::<Tenant>().ok());
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
     let deployment = read.get(&ObjectKey::new(&DEPLOYMENT, namespace, &spec.deployment.name)).await?;
-    let deployment =
-        deployment.filter(|object| object.uid() == spec.deployment.uid).and_then(|object| object.parse::<AssistantDeployment>().ok());
+    let deployment = deployment
+        .filter(|object| object.uid() == spec.deployment.uid && !object.is_going())
+        .and_then(|object| object.parse::<AssistantDeployment>().ok());
     Ok(Facts {
         schema,
         tenant: tenant.map(|tenant| TenantFact { four_eyes: tenant.spec.four_eyes, suspended: tenant.spec.suspended }),
-        suspended: deployment.is_some_and(|deployment| deployment.spec.suspend),
+        deployment: deployment.map(|deployment| DeploymentFact { suspended: deployment.spec.suspend }),
         providers: providers(request, read).await?,
         decisions: decisions(request, read).await?,
     })

@@ -11,7 +11,8 @@ use crate::model::finding::Finding;
 /// The first gate that is closed.
 #[must_use]
 pub fn closed_gate(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {
-    let gates: [fn(&ProvisioningRequest, &Facts) -> Option<Finding>; 4] = [tenant_open, not_suspended, schema_pinned, providers_configured];
+    let gates: [fn(&ProvisioningRequest, &Facts) -> Option<Finding>; 4] =
+        [tenant_open, deployment_stays, schema_pinned, providers_configured];
     gates.iter().find_map(|gate| gate(request, facts))
 }
 
@@ -26,11 +27,18 @@ fn tenant_open(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> 
     }
 }
 
-fn not_suspended(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {
+fn deployment_stays(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {
     let name = &request.spec.deployment.name;
-    facts
-        .suspended
-        .then(|| Finding::waiting("Suspended", format!("AssistantDeployment {name} has spec.suspend: true; set it to false to start")))
+    match &facts.deployment {
+        None => Some(Finding::waiting(
+            "DeploymentGone",
+            format!("AssistantDeployment {name} is gone or being deleted: nothing is provisioned for it"),
+        )),
+        Some(deployment) if deployment.suspended => {
+            Some(Finding::waiting("Suspended", format!("AssistantDeployment {name} has spec.suspend: true; set it to false to start")))
+        }
+        Some(_) => None,
+    }
 }
 
 fn schema_pinned(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {

@@ -34,6 +34,27 @@ async fn waiting() -> Rig {
     rig
 }
 
+/// Somebody else's finalizer keeps the deployment in deletion while the last gate of its request opens.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_provisioned_for_a_deployment_that_is_being_deleted() {
+    let rig = Rig::clinic_beside(|document| {
+        if document["kind"] == "Provider" && document["metadata"]["name"] == "crm" {
+            *document = Value::Null;
+        }
+    })
+    .await;
+    rig.settle().await;
+    assert_eq!(reason(&rig.request().await), "ProviderMissing");
+    rig.patch(&DEPLOYMENT, "acme-dental", "receptionist", json!({"metadata": {"finalizers": ["mandate.dev/outside", "example.com/hold"]}}))
+        .await;
+    rig.delete(&DEPLOYMENT, "acme-dental", "receptionist").await;
+    rig.apply(the("Provider", "crm")).await;
+    rig.settle().await;
+    let request = rig.request().await;
+    assert_eq!((reason(&request), request.body["status"]["state"].as_str()), ("DeploymentGone", Some("PENDING")));
+    assert!(rig.sandbox.effects().is_empty());
+}
+
 fn the(kind: &str, name: &str) -> Value {
     documents(&clinic()).into_iter().find(|document| document["kind"] == kind && document["metadata"]["name"] == name).unwrap()
 }
