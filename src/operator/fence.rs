@@ -27,7 +27,12 @@ pub struct FencedWorld {
 }
 
 impl FencedWorld {
-    async fn write<T>(&self, what: &str, key: &ObjectKey, write: impl Future<Output = Result<T, WorldError>> + Send) -> Result<T, WorldError> {
+    async fn write<T>(
+        &self,
+        what: &str,
+        key: &ObjectKey,
+        write: impl Future<Output = Result<T, WorldError>> + Send,
+    ) -> Result<T, WorldError> {
         if !self.leadership.is_held() {
             return Err(WorldError::Unavailable { message: NOT_LEADER.to_owned(), retry_after: None });
         }

@@ -268,9 +268,7 @@ impl Election {
         let own = present.is_some_and(|record| record.is_held_by(&self.options.identity));
         let fencing = if own { view.transitions.unwrap_or(0) } else { view.transitions.map_or(0, record::next) };
         let wanted = record::held(&self.options, present.map(|record| &record.object), fencing, self.clock.now(), !own);
-        let request = async {
-            if present.is_some() { self.world.update(&wanted).await } else { self.world.create(&wanted).await }
-        };
+        let request = async { if present.is_some() { self.world.update(&wanted).await } else { self.world.create(&wanted).await } };
         let error = match timeout(self.options.renew_deadline, request).await {
             Ok(Ok(object)) => {
                 let until = sent + self.options.renew_deadline;

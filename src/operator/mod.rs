@@ -12,3 +12,5 @@ pub mod queue;
 pub mod retry;
 pub mod runner;
 pub mod secrets;
+pub mod supervise;
+pub mod telemetry;
