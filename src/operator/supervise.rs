@@ -23,6 +23,9 @@ pub enum Stage {
     Last,
 }
 
+/// What each stage gets, even if those before it have used up the grace period.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
 const STAGES: [Stage; 3] = [Stage::Work, Stage::Lease, Stage::Last];
 
 /// How the tasks asked before this one have ended.
@@ -104,7 +107,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor that gives all stages together this long to stop.
+    /// A supervisor that gives all stages together this long to stop, and each at least a second.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
         let stops = STAGES.into_iter().map(|stage| (stage, watch::Sender::new(None))).collect();
@@ -145,7 +148,8 @@ impl Supervisor {
             if let Some(stop) = self.stops.get(&stage) {
                 stop.send_replace(Some(asked));
             }
-            if !self.ended(stage, deadline, &mut ends).await {
+            let until = deadline.max(Instant::now() + AT_LEAST);
+            if !self.ended(stage, until, &mut ends).await {
                 asked = Asked::AfterCut;
             }
         }

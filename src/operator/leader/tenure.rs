@@ -32,7 +32,8 @@ impl Leadership {
         self.0.borrow().is_held()
     }
 
-    /// How often the lease had changed hands when this process took it: grows with each leader.
+    /// How often the lease had changed hands when this process took it: one more with each leader, as long as nobody
+    /// deletes the Lease.
     #[must_use]
     pub fn fencing(&self) -> Option<u32> {
         self.0.borrow().fencing
