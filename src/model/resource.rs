@@ -92,5 +92,7 @@ pub static RESOURCE_QUOTA: Resource =
 /// Bindings of roles in one namespace.
 pub static ROLE_BINDING: Resource =
     Resource { group: "rbac.authorization.k8s.io", version: "v1", kind: "RoleBinding", plural: "rolebindings", namespaced: true };
+/// Leases: who leads among replicas.
+pub static LEASE: Resource = Resource { group: "coordination.k8s.io", version: "v1", kind: "Lease", plural: "leases", namespaced: true };
 /// Resources that are not ours but that the controller reads or writes.
-pub static BUILT_IN: [&Resource; 5] = [&NAMESPACE, &SECRET, &EVENT, &RESOURCE_QUOTA, &ROLE_BINDING];
+pub static BUILT_IN: [&Resource; 6] = [&NAMESPACE, &SECRET, &EVENT, &RESOURCE_QUOTA, &ROLE_BINDING, &LEASE];
