@@ -33,7 +33,7 @@ impl Resource {
     /// Whether the controller touches it in the system namespace only.
     #[must_use]
     pub fn is_platform_only(&self) -> bool {
-        self == &SECRET
+        self == &SECRET || self == &LEASE
     }
 
     /// Whether a watch of it tells metadata only: what else is in it is read by name, when it is needed, and never kept.

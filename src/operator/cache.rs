@@ -77,6 +77,12 @@ impl Cache {
         self.write_state().put(object)
     }
 
+    /// One object, now.
+    #[must_use]
+    pub fn peek(&self, key: &ObjectKey) -> Option<Arc<Object>> {
+        self.read_state().objects.get(key).cloned()
+    }
+
     /// Keys of every object of a resource.
     #[must_use]
     pub fn keys(&self, resource: &'static Resource) -> Vec<ObjectKey> {
@@ -143,7 +149,7 @@ impl State {
 #[async_trait]
 impl Read for Cache {
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, WorldError> {
-        Ok(self.read_state().objects.get(key).cloned())
+        Ok(self.peek(key))
     }
 
     async fn list(&self, query: &Query) -> Result<Vec<Arc<Object>>, WorldError> {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::guards::{self, EmbeddedRights};
 use super::runner::Setup;
+use super::telemetry::Telemetry;
 use crate::engine::kind::Settings;
 use crate::engine::port::{Backends, Clock, Identifiers, World, WorldError};
 use crate::kinds::{self, crd};
@@ -138,6 +139,7 @@ pub fn setup(
         clock,
         settings: Settings::default(),
         workers: WORKERS,
+        telemetry: Telemetry::new("embedded"),
         active: always(),
     };
     (setup, clients)

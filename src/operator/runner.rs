@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::cache::{Cache, Change};
 use super::dependencies::{Dependencies, TrackedRead};
@@ -22,6 +23,7 @@ use super::doors::{CountedCalls, OwnChange, WriteThrough};
 use super::ledger::ObjectLedger;
 use super::queue::{Priority, Queue};
 use super::retry::{self, Ended};
+use super::telemetry::Telemetry;
 use crate::engine::kind::{AnyKind, Settings};
 use crate::engine::port::{Backends, Clock, Delta, Feed, Verb, World, WorldError};
 use crate::engine::step::{self, Doors, Passed};
@@ -53,6 +55,8 @@ pub struct Setup {
     pub settings: Settings,
     /// Passes at once.
     pub workers: usize,
+    /// What the operator tells of itself.
+    pub telemetry: Telemetry,
     /// Whether passes may begin: a standby keeps its cache warm and begins none.
     pub active: watch::Receiver<bool>,
 }
@@ -146,7 +150,7 @@ impl Operator {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(change) = owned.recv() => self.enqueue_dependents(&mut running, &change.change, Some(&change.by)),
+                Some(change) = owned.recv() => self.wrote(&mut running, &change),
                 Some((resource, delta)) = told.recv() => self.apply(&mut running, resource, delta),
                 Some(Ok(error)) = watches.join_next() => return Err(error),
                 Ok(()) = active.changed() => {}
@@ -169,7 +173,8 @@ impl Operator {
             for access in kind.reads().iter().filter(|access| access.verbs.contains(&Verb::Watch)) {
                 if unsynced.insert(access.resource) {
                     let feed = Feed::of(access.resource, &self.setup.settings.system_namespace);
-                    watches.spawn(follow(world.clone(), feed, deltas.clone()));
+                    self.setup.telemetry.feed_expected(access.resource);
+                    watches.spawn(follow(world.clone(), feed, self.setup.telemetry.clone(), deltas.clone()));
                 }
             }
         }
@@ -179,6 +184,7 @@ impl Operator {
     fn apply(&self, running: &mut Running, resource: &'static Resource, delta: Delta) {
         let first = matches!(delta, Delta::Listed { .. }) && running.unsynced.remove(resource);
         for change in self.cache.apply(resource, delta) {
+            self.setup.telemetry.object_changed(change.before.as_deref(), change.after.as_deref());
             self.enqueue(running, &change);
             self.enqueue_dependents(running, &change, None);
         }
@@ -200,6 +206,12 @@ impl Operator {
                 running.queue.push(key, priority);
             }
         }
+    }
+
+    /// A pass changed something.
+    fn wrote(&self, running: &mut Running, own: &OwnChange) {
+        self.setup.telemetry.object_changed(own.change.before.as_deref(), own.change.after.as_deref());
+        self.enqueue_dependents(running, &own.change, Some(&own.by));
     }
 
     fn kind_of(&self, key: &ObjectKey) -> Option<&'static dyn AnyKind> {
@@ -249,7 +261,14 @@ impl Operator {
                 dependencies: self.dependencies.clone(),
                 own: own.clone(),
             };
-            running.passes.spawn(async move { PassEnd { key, end: pass.run().await } });
+            let telemetry = self.setup.telemetry.clone();
+            running.passes.spawn(async move {
+                let began = Instant::now();
+                let span = telemetry.pass_span(&key, pass.cache.peek(&key).as_deref());
+                let end = pass.run().instrument(span).await;
+                telemetry.passed(kind.resource().kind, &end, began.elapsed());
+                PassEnd { key, end }
+            });
         }
     }
 
@@ -291,6 +310,8 @@ impl Operator {
             busy: running.queue.busy(),
             next_wake: running.queue.next_wake(),
         };
+        self.setup.telemetry.tick();
+        self.setup.telemetry.queue(load.backlog, load.busy);
         self.load.send_if_modified(|present| {
             if *present == load {
                 false
@@ -320,7 +341,7 @@ impl Running {
 }
 
 /// Feeds one resource's deltas to the runner; opens a watch that has ended again. Ends when it cannot go on.
-async fn follow(world: Arc<dyn World>, feed: Feed, deltas: mpsc::Sender<(&'static Resource, Delta)>) -> RunError {
+async fn follow(world: Arc<dyn World>, feed: Feed, telemetry: Telemetry, deltas: mpsc::Sender<(&'static Resource, Delta)>) -> RunError {
     let resource = feed.resource;
     let mut back = None;
     loop {
@@ -329,16 +350,24 @@ async fn follow(world: Arc<dyn World>, feed: Feed, deltas: mpsc::Sender<(&'stati
             match delta {
                 Ok(delta) => {
                     back = None;
+                    if matches!(delta, Delta::Listed { .. } | Delta::Resumed) {
+                        telemetry.feed_live(resource);
+                    }
                     // The receiver goes only when the operator stops, and this task with it.
                     let _ = deltas.send((resource, delta)).await;
                 }
                 Err(error @ WorldError::WentBack { .. }) => {
                     tracing::error!(%resource, %error, "watch refused");
+                    telemetry.feed_refused(resource);
+                    telemetry.feed_down(resource, &error);
                     if back.get_or_insert_with(Instant::now).elapsed() > BACK_FOR_GOOD {
                         return RunError::WentBack { resource, error };
                     }
                 }
-                Err(error) => tracing::warn!(%resource, %error, "watch interrupted"),
+                Err(error) => {
+                    tracing::warn!(%resource, %error, "watch interrupted");
+                    telemetry.feed_down(resource, &error);
+                }
             }
         }
         tokio::time::sleep(WATCH_PAUSE).await;

@@ -105,7 +105,6 @@ impl Cluster {
         };
         let replied = tokio::time::timeout(REQUEST, replied).await;
         let replied = replied.unwrap_or_else(|_| Err(error::lost(ask, &format!("no reply within {} s", REQUEST.as_secs()))));
-        (self.observe)(ask.verb, ask.key.resource, replied.as_ref().ok().map(|(parts, _)| parts.status.as_u16()));
         let (parts, text) = replied?;
         if !parts.status.is_success() {
             return Err(error::of_reply(ask, parts.status, &parts.headers, &text));

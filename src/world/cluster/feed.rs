@@ -160,16 +160,14 @@ impl Following {
         let ask = self.ask(path);
         let request: Request<Vec<u8>> = exchange::request(&ask)?;
         let opened = timeout(REQUEST, self.cluster.client.request_events::<Lean>(request)).await;
-        let (events, code) = match opened {
-            Ok(Ok(events)) => (Ok(events.boxed()), Some(200)),
-            Ok(Err(failed)) => (Err(self.failure(&ask, &failed)), code_of(&failed)),
-            Err(_) => (Err(error::lost(&ask, &format!("no reply within {} s", REQUEST.as_secs()))), None),
-        };
-        (self.cluster.observe)(Verb::Watch, self.feed.resource, code);
-        if events.is_ok() {
-            self.opened = Some(Instant::now());
+        match opened {
+            Ok(Ok(events)) => {
+                self.opened = Some(Instant::now());
+                Ok(events.boxed())
+            }
+            Ok(Err(failed)) => Err(self.failure(&ask, &failed)),
+            Err(_) => Err(error::lost(&ask, &format!("no reply within {} s", REQUEST.as_secs()))),
         }
-        events
     }
 
     fn ask(&self, path: String) -> Ask<'_> {
@@ -276,12 +274,5 @@ impl Following {
 
     fn told(&mut self, object: &Object) {
         self.saw(object.resource_version().parse().unwrap_or(0));
-    }
-}
-
-fn code_of(failed: &kube::Error) -> Option<u16> {
-    match failed {
-        kube::Error::Api(status) => Some(status.code),
-        _ => None,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: every request has a deadline of its own; a read is repeated when nothing or a passing fault came back; a
 //! write is repeated only where its name and preconditions make the second one harmless, and what is then found is
-//! compared with what was asked for, so that a lost reply is no conflict. No write is begun, or begun again, when the gate
-//! is shut. What is not here: caching, and knowing when to come back after all tries failed; the operator does both.
+//! compared with what was asked for, so that a lost reply is no conflict. What is not here: caching, counting, who may write now,
+//! and when to come back after all tries failed; the operator does that.
 
 mod body;
 mod error;
@@ -23,7 +23,6 @@ use tokio::time::{Instant, sleep};
 use self::exchange::{Ask, path_of, path_to};
 use crate::engine::port::{Delta, Feed, Query, Read, Verb, World, WorldError};
 use crate::model::object::{Object, ObjectKey};
-use crate::model::resource::Resource;
 
 /// Deadline of one request; a hung server costs no more than this.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -34,17 +33,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// Objects per page of a list.
 const PAGE: usize = 500;
 
-/// Whether writes may be sent now. Asked before each one, repeated ones too.
-pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
-/// Told of each reply: what was asked of which resource, and the HTTP status, or none when there was no reply.
-pub type Observe = Arc<dyn Fn(Verb, &'static Resource, Option<u16>) + Send + Sync>;
-
 /// A cluster, as one user sees it.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    gate: Gate,
-    observe: Observe,
 }
 
 /// A client for a cluster with our policy and not its own: no retries, and deadlines per request instead of per read.
@@ -60,22 +52,10 @@ pub fn client(mut config: kube::Config) -> Result<Client, kube::Error> {
 }
 
 impl Cluster {
-    /// A cluster that may always be written and that nobody observes.
+    /// The cluster that a client asks.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, gate: Arc::new(|| true), observe: Arc::new(|_, _, _| {}) }
-    }
-
-    /// The same, written only while the gate is open.
-    #[must_use]
-    pub fn gated(self, gate: Gate) -> Self {
-        Self { gate, ..self }
-    }
-
-    /// The same, with its replies told.
-    #[must_use]
-    pub fn observed(self, observe: Observe) -> Self {
-        Self { observe, ..self }
+        Self { client }
     }
 
     /// Asks until there is an answer that another try would not change.
@@ -102,10 +82,6 @@ impl Cluster {
         let mut pause = PAUSE.0;
         let mut lost = false;
         loop {
-            if !(self.gate)() {
-                let error = WorldError::Unavailable { message: "this process is not the leader any more".to_owned(), retry_after: None };
-                return Err((if lost { WorldError::Unknown(ask.to_string()) } else { error }, lost));
-            }
             let error = match self.exchange(ask).await {
                 Ok(answer) => return Ok(answer),
                 Err(error @ (WorldError::Unavailable { .. } | WorldError::Unknown(_))) => error,
