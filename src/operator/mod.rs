@@ -7,6 +7,7 @@ pub mod embedded;
 pub mod guards;
 pub mod ledger;
 pub mod queue;
+pub mod rbac;
 pub mod retry;
 pub mod runner;
 pub mod secrets;
