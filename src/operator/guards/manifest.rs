@@ -37,10 +37,11 @@ fn guarding(resource: &'static Resource, system_namespace: &str) -> [Value; 2] {
     });
     let validations: Vec<Value> = guards.iter().flat_map(|guard| guard.checks.iter().map(|check| validation(guard, check))).collect();
     let name = policy_name(resource);
-    let variables = variables(system_namespace);
+    let own = guards.iter().filter_map(|guard| guard.variable.clone());
     let mentions = |name: &str| validations.iter().any(|validation| validation.to_string().contains(&format!("variables.{name}")));
-    let variables: Vec<Value> = variables
+    let variables: Vec<Value> = variables(system_namespace)
         .into_iter()
+        .chain(own)
         .filter(|(name, _)| mentions(name))
         .map(|(name, expression)| json!({"name": name, "expression": expression}))
         .collect();

@@ -40,6 +40,8 @@ pub(super) struct Guard {
     pub resources: Vec<&'static Resource>,
     /// Writes that it covers.
     pub writes: &'static [Write],
+    /// A variable of its own in CEL: name and expression.
+    pub variable: Option<(&'static str, String)>,
     /// What must hold, in order: the first that does not speaks.
     pub checks: Vec<Check>,
 }
@@ -82,6 +84,7 @@ fn status_by_controller(defined: &[Defined]) -> Guard {
         name: "status-by-controller",
         resources: defined.iter().filter(has_status).map(|defined| defined.resource).collect(),
         writes: &[Write::UpdateStatus],
+        variable: None,
         checks: vec![Check::new(
             "variables.isController",
             "variables.caller + ' may not update the status of ' + variables.plural + ': the controller does'",
@@ -99,6 +102,7 @@ fn made_by_controller() -> Guard {
         name: "made-by-controller",
         resources: MADE_BY_CONTROLLER.to_vec(),
         writes: &[Write::Create],
+        variable: None,
         checks: vec![Check::new(
             "variables.isController",
             "variables.caller + ' may not create ' + variables.plural + ': the controller does'",
@@ -118,6 +122,7 @@ fn records_kept() -> Guard {
         name: "records-kept",
         resources: RECORDS.to_vec(),
         writes: &[Write::Delete],
+        variable: None,
         checks: vec![Check::new(
             format!("(variables.caller in [{controllers}] && {going}) || '{BREAK_GLASS}' in request.userInfo.?groups.orValue([])"),
             format!("variables.plural + ' are records: ' + variables.caller + ' may not delete them (group {BREAK_GLASS} may)'"),
@@ -138,6 +143,7 @@ fn records_unowned() -> Guard {
         name: "records-unowned",
         resources: RECORDS.to_vec(),
         writes: &[Write::Create, Write::Update],
+        variable: None,
         checks: vec![Check::new(
             "object.metadata.?ownerReferences.orValue([]).all(now, oldObject != null && \
              oldObject.metadata.?ownerReferences.orValue([]).exists(before, before == now))",
@@ -158,6 +164,7 @@ fn spec_frozen(defined: &[Defined]) -> Guard {
         name: "spec-frozen",
         resources: defined.iter().filter(|defined| is_frozen(defined)).map(|defined| defined.resource).collect(),
         writes: &[Write::Update],
+        variable: None,
         checks: vec![Check::new("object.spec == oldObject.spec", "'the spec of ' + variables.plural + ' never changes'", |asked| {
             let (before, after) = asked.before_and_after(|object| object.body.get("spec"));
             (before != after).then(|| format!("the spec of {} never changes", asked.plural()))
@@ -172,6 +179,7 @@ fn finalizer_by_controller(defined: &[Defined]) -> Guard {
         name: "finalizer-by-controller",
         resources: defined.iter().map(|defined| defined.resource).collect(),
         writes: &[Write::Update],
+        variable: None,
         checks: vec![Check::new(
             format!("variables.isController || !({}) || {}", has("oldObject"), has("object")),
             format!("'finalizer {FINALIZER} is removed by the controller only, not by ' + variables.caller"),
@@ -199,23 +207,34 @@ fn decision_by_its_operator() -> Guard {
         },
     );
     let [person, direct, relay] = in_whose_name("", [no_person, in_anothers_name, not_relayed]);
-    Guard { name: "decision-identity", resources: vec![&DECISION], writes: &[Write::Create], checks: vec![person, act, direct, relay] }
+    Guard {
+        name: "decision-identity",
+        resources: vec![&DECISION],
+        writes: &[Write::Create],
+        variable: None,
+        checks: vec![person, act, direct, relay],
+    }
 }
 
 /// A deployment says who asks for it as it is: whoever changes it answers for it, unless it is only suspended.
 fn deployment_by_its_operator(defined: &[Defined]) -> Guard {
     let fields = answered_for(defined);
     let same = fields.iter().map(|field| format!("object.spec.?{field} == oldObject.spec.?{field}")).collect::<Vec<_>>().join(" && ");
-    let unchanged = format!("(oldObject != null && {same}) || ");
     let checks = in_whose_name(
-        &unchanged,
+        "variables.isUnchanged || ",
         [
             |asked| is_changed(asked).then(|| no_person(asked)).flatten(),
             |asked| is_changed(asked).then(|| in_anothers_name(asked)).flatten(),
             |asked| is_changed(asked).then(|| not_relayed(asked)).flatten(),
         ],
     );
-    Guard { name: "deployment-identity", resources: vec![&DEPLOYMENT], writes: &[Write::Create, Write::Update], checks: checks.into() }
+    Guard {
+        name: "deployment-identity",
+        resources: vec![&DEPLOYMENT],
+        writes: &[Write::Create, Write::Update],
+        variable: Some(("isUnchanged", format!("oldObject != null && {same}"))),
+        checks: checks.into(),
+    }
 }
 
 /// The checks of a name: that it is a person's, that it is the caller's own, that the caller may relay. `unless` is what
