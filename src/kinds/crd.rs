@@ -66,8 +66,9 @@ fn define<K: CustomResourceExt>(resource: &'static Resource) -> Defined {
             status.remove("nullable");
         }
         if resource == &SCHEMA {
+            // `format` and not `+`: the API server takes the text of a number to be of any length, and refuses the sum for its cost.
             schema["x-kubernetes-validations"] = json!([{
-                "rule": "self.metadata.name == self.spec.product + '-' + self.spec.version + '-r' + string(self.spec.revision)",
+                "rule": "self.metadata.name == '%s-%s-r%d'.format([self.spec.product, self.spec.version, self.spec.revision])",
                 "message": "metadata.name must be <product>-<version>-r<revision>",
             }]);
         }
