@@ -7,6 +7,7 @@ mod canonical;
 mod connect;
 mod crds;
 mod decide;
+mod generated;
 mod get;
 mod hash;
 mod input;
@@ -23,6 +24,8 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::task::Poll;
 
+use crate::operator::guards::manifest;
+use crate::operator::rbac;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -61,6 +64,10 @@ enum Command {
     Hash(hash::Arguments),
     /// Print the CustomResourceDefinitions
     Crds(crds::Arguments),
+    /// Print the admission policies that guard records, statuses and names
+    Guards(generated::Arguments),
+    /// Print the roles of the controller, of tenants and of operators
+    Rbac(generated::Arguments),
 }
 
 /// How results are printed.
@@ -122,6 +129,8 @@ pub fn run() -> ExitCode {
         Command::Canonical(arguments) => canonical::run(&arguments),
         Command::Hash(arguments) => hash::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Guards(arguments) => generated::run(&arguments, "guards", manifest::yaml),
+        Command::Rbac(arguments) => generated::run(&arguments, "rbac", rbac::yaml),
     };
     match ended {
         Ok(Ended::Ok) => ExitCode::SUCCESS,
