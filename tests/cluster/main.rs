@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 #![allow(clippy::disallowed_methods, reason = "where the tests run is told by the environment")]
 
+mod clinic;
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
+mod rig;
 mod server;
 
 use std::process::ExitCode;
@@ -53,7 +55,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    [server::alone()].into_iter().flatten().collect()
+    [server::alone(), clinic::alone()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
