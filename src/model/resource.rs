@@ -29,6 +29,18 @@ impl Resource {
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
+
+    /// Whether the controller touches it in the system namespace only.
+    #[must_use]
+    pub fn is_platform_only(&self) -> bool {
+        self == &SECRET || self == &LEASE
+    }
+
+    /// Whether a watch of it tells metadata only: what else is in it is read by name, when it is needed, and never kept.
+    #[must_use]
+    pub fn is_watched_without_body(&self) -> bool {
+        self == &SECRET
+    }
 }
 
 impl PartialEq for Resource {

@@ -11,10 +11,9 @@ use futures::stream::BoxStream;
 use super::leader::Leadership;
 use crate::adapters::transport::{Request, Response, Transport, TransportFault};
 use crate::engine::outcome::{Fault, Outcome};
-use crate::engine::port::{Backends, Delta, Query, Read, World, WorldError};
+use crate::engine::port::{Backends, Delta, Feed, Query, Read, World, WorldError};
 use crate::model::call::KeyedCall;
 use crate::model::object::{Object, ObjectKey};
-use crate::model::resource::Resource;
 
 const NOT_LEADER: &str = "not the leader any more";
 
@@ -73,8 +72,8 @@ impl World for FencedWorld {
         self.write("delete", key, self.world.delete(key, uid)).await
     }
 
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
-        self.world.watch(resource)
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
+        self.world.watch(feed)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod guards;
 pub mod leader;
 pub mod ledger;
 pub mod queue;
+pub mod rbac;
 pub mod retry;
 pub mod runner;
 pub mod secrets;

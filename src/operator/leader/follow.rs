@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::record::Record;
-use crate::engine::port::{Delta, World, WorldError};
+use crate::engine::port::{Delta, Feed, World, WorldError};
 use crate::model::object::ObjectKey;
 
 /// The watch, whether it is live, and when to try again if it is not.
@@ -37,7 +37,7 @@ impl Follow {
     /// The next thing told. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> Told {
         loop {
-            let stream = self.stream.get_or_insert_with(|| self.world.watch(self.key.resource));
+            let stream = self.stream.get_or_insert_with(|| self.world.watch(&Feed::of(self.key.resource, &self.key.namespace)));
             let told = tokio::select! {
                 biased;
                 told = stream.next() => told,
@@ -48,8 +48,7 @@ impl Follow {
             };
             match told {
                 Some(Ok(delta)) => {
-                    let listed = matches!(delta, Delta::Listed(_));
-                    self.live |= listed;
+                    self.live |= matches!(delta, Delta::Listed { .. } | Delta::Resumed);
                     if let Some(lease) = self.lease(delta) {
                         return Told::Lease(lease);
                     }
@@ -88,9 +87,10 @@ impl Follow {
     /// What a delta says of the one lease.
     fn lease(&self, delta: Delta) -> Option<Option<Record>> {
         match delta {
-            Delta::Listed(objects) => Some(objects.iter().find(|object| object.key() == self.key).map(|object| Record::of(object))),
+            Delta::Listed { objects, .. } => Some(objects.iter().find(|object| object.key() == self.key).map(|object| Record::of(object))),
             Delta::Applied(object) => (object.key() == self.key).then(|| Some(Record::of(&object))),
             Delta::Deleted(object) => (object.key() == self.key).then_some(None),
+            Delta::Resumed => None,
         }
     }
 }

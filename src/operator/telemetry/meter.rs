@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Telemetry;
 use crate::engine::outcome::Outcome;
-use crate::engine::port::{Backends, Delta, Query, Read, Verb, World, WorldError};
+use crate::engine::port::{Backends, Delta, Feed, Query, Read, Verb, World, WorldError};
 use crate::model::call::KeyedCall;
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
@@ -50,6 +50,7 @@ pub fn code_of(error: &WorldError) -> &'static str {
         WorldError::Gone(_) => "410",
         WorldError::Unavailable { .. } => "unavailable",
         WorldError::Unknown(_) => "no_answer",
+        WorldError::WentBack { .. } => "went_back",
     }
 }
 
@@ -64,6 +65,7 @@ pub(super) fn reason_of(error: &WorldError) -> &'static str {
         WorldError::Gone(_) => "Gone",
         WorldError::Unavailable { .. } => "Unavailable",
         WorldError::Unknown(_) => "NoAnswer",
+        WorldError::WentBack { .. } => "WentBack",
     }
 }
 
@@ -96,18 +98,18 @@ impl World for MeteredWorld {
         self.counted(Verb::Delete, key.resource, self.world.delete(key, uid)).await
     }
 
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
-        let telemetry = self.telemetry.clone();
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
+        let (telemetry, resource) = (self.telemetry.clone(), feed.resource);
         let mut asked = Instant::now();
         let count = move |told: &Result<Delta, WorldError>| {
             match told {
-                Ok(Delta::Listed(_)) => telemetry.requested(Verb::List, resource, "200", asked.elapsed()),
-                Ok(Delta::Applied(_) | Delta::Deleted(_)) => {}
+                Ok(Delta::Listed { .. }) => telemetry.requested(Verb::List, resource, "200", asked.elapsed()),
+                Ok(Delta::Applied(_) | Delta::Deleted(_) | Delta::Resumed) => {}
                 Err(error) => telemetry.requested(Verb::Watch, resource, code_of(error), asked.elapsed()),
             }
             asked = Instant::now();
         };
-        self.world.watch(resource).inspect(count).boxed()
+        self.world.watch(feed).inspect(count).boxed()
     }
 }
 

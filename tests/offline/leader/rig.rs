@@ -11,9 +11,9 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use mandate::engine::kind::Settings;
-use mandate::engine::port::{Clock, Delta, Query, RandomIdentifiers, Read, VirtualClock, World, WorldError};
+use mandate::engine::port::{Clock, Delta, Feed, Query, RandomIdentifiers, Read, VirtualClock, World, WorldError};
 use mandate::model::object::{Object, ObjectKey};
-use mandate::model::resource::{LEASE, NAMESPACE, Resource};
+use mandate::model::resource::{LEASE, NAMESPACE};
 use mandate::operator::embedded;
 use mandate::operator::fence::FencedWorld;
 use mandate::operator::leader::{self, Election, Farewell, Leadership, Lost, Options};
@@ -137,9 +137,9 @@ impl World for Link {
         self.write(self.world.delete(key, uid)).await
     }
 
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
         let (link, line) = (self.clone(), self.line.subscribe());
-        stream::unfold(Some(self.world.watch(resource)), move |inner| {
+        stream::unfold(Some(self.world.watch(feed)), move |inner| {
             let (link, mut line) = (link.clone(), line.clone());
             async move {
                 let mut inner = inner?;
@@ -228,7 +228,7 @@ impl World for Work {
         Err(refused())
     }
 
-    fn watch(&self, _: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
+    fn watch(&self, _: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
         stream::pending().boxed()
     }
 }
