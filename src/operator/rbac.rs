@@ -16,7 +16,7 @@ use crate::kinds::crd;
 use crate::kinds::operatordecision::api::DECISION;
 use crate::kinds::tenant::api::{ADMIN_ROLE, CONSUMER_ROLE, VIEWER_ROLE};
 use crate::model::decision::Act;
-use crate::model::resource::{GROUP, Resource, SECRET};
+use crate::model::resource::{GROUP, Resource};
 
 /// Name of the controller's service account, roles and bindings.
 const CONTROLLER: &str = "mandate";
@@ -64,7 +64,7 @@ pub fn yaml(system_namespace: &str) -> Result<String, serde_yaml::ser::Error> {
 
 /// What the controller may in every namespace.
 fn controller_rules() -> Vec<Value> {
-    let mut rules = rules_of(&declared(|resource| !is_platform_only(resource)));
+    let mut rules = rules_of(&declared(|resource| !resource.is_platform_only()));
     let names: BTreeSet<&str> = [ADMIN_ROLE, VIEWER_ROLE, CONSUMER_ROLE].into();
     rules.push(json!({"apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": names, "verbs": ["bind"]}));
     rules
@@ -72,13 +72,9 @@ fn controller_rules() -> Vec<Value> {
 
 /// What the controller may in the system namespace only: what kinds declare of it, and the lease of the leader.
 fn platform_rules() -> Vec<Value> {
-    let mut grants = declared(is_platform_only);
+    let mut grants = declared(Resource::is_platform_only);
     grants.insert(("coordination.k8s.io", "leases".to_owned()), READ.into_iter().chain(["create", "update"]).collect());
     rules_of(&grants)
-}
-
-fn is_platform_only(resource: &Resource) -> bool {
-    resource == &SECRET
 }
 
 /// What the kinds declare of some resources.

@@ -1,7 +1,5 @@
 //! The clinic through the real binary, under the generated roles and guards.
 
-use std::collections::BTreeMap;
-
 use crate::Test;
 use crate::control_plane::users::{CONTROLLER, OPERATOR};
 use crate::control_plane::{Controllers, eventually};
@@ -36,11 +34,7 @@ async fn a_folder_becomes_a_verified_assistant() {
     })
     .await;
 
-    let mut by_key: BTreeMap<String, usize> = BTreeMap::new();
-    for effect in clinic.effects().await {
-        *by_key.entry(format!("{effect:?}")).or_default() += 1;
-    }
-    assert!(!by_key.is_empty() && by_key.values().all(|times| *times == 1), "{by_key:#?}");
+    clinic.each_effect_once().await;
 
     let records = clinic.plane.folder().join("chain.yaml");
     std::fs::write(&records, clinic.kubectl(&OPERATOR, &["get", "preq,auditrecords", "-n", "acme-dental", "-o", "yaml"])).unwrap();

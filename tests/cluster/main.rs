@@ -9,6 +9,7 @@
 mod clinic;
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
+mod replicas;
 mod rig;
 mod server;
 
@@ -55,7 +56,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    [server::alone(), clinic::alone()].into_iter().flatten().collect()
+    [server::alone(), clinic::alone(), replicas::alone()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

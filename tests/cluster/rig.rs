@@ -33,7 +33,7 @@ pub fn free_port() -> u16 {
 /// A control plane with everything that `mandate crds`, `guards` and `rbac` print, and the clinic's manifests.
 pub struct Clinic {
     pub plane: ControlPlane,
-    sandbox: Leashed,
+    _sandbox: Leashed,
     sandbox_port: u16,
     http: reqwest::Client,
 }
@@ -72,7 +72,7 @@ impl Clinic {
         let templates = manifests.join("sandbox").display().to_string();
         let arguments = ["sandbox".to_owned(), "--listen".into(), format!("127.0.0.1:{sandbox_port}"), "--templates".into(), templates];
         let sandbox = Leashed::start(Path::new(MANDATE), &arguments, &plane.folder().join("sandbox.log"), |_| {});
-        Self { plane, sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { plane, _sandbox: sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     /// A policy takes up to a second until it is enforced: until it refuses what it must, nothing is proven.
@@ -166,9 +166,15 @@ impl Clinic {
         serde_json::from_value(effects).unwrap()
     }
 
-    /// Process id of the sandbox.
-    pub fn sandbox_pid(&self) -> u32 {
-        self.sandbox.pid
+    /// Fails unless there are effects, and none that asks for the same thing as another, whoever did it.
+    pub async fn each_effect_once(&self) {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for effect in self.effects().await {
+            let Effect { vendor, operation, label, digest, .. } = effect;
+            *times.entry(format!("{vendor:?} {operation:?} {label} {digest}")).or_default() += 1;
+        }
+        assert!(!times.is_empty(), "there are effects to look at");
+        assert!(times.values().all(|times| *times == 1), "{times:#?}");
     }
 }
 
