@@ -1,0 +1,7 @@
+//! Random requests.
+
+use crate::Test;
+
+pub fn shared() -> Vec<Test> {
+    Vec::new()
+}

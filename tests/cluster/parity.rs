@@ -1,0 +1,7 @@
+//! Examples.
+
+use crate::Test;
+
+pub fn shared() -> Vec<Test> {
+    Vec::new()
+}
