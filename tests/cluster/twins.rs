@@ -44,16 +44,22 @@ pub struct Step {
     body: Option<Value>,
     keep: Option<String>,
     settles: bool,
+    words: bool,
 }
 
 impl Step {
     fn new(method: Method, path: impl Into<String>, content: &'static str, body: Option<Value>) -> Self {
-        Self { method, path: path.into(), content, body, keep: None, settles: false }
+        Self { method, path: path.into(), content, body, keep: None, settles: false, words: true }
     }
 
     /// Keeps a successful reply under a name.
     pub fn keep(self, name: impl Into<String>) -> Self {
         Self { keep: Some(name.into()), ..self }
+    }
+
+    /// Refused by both for the same reason, by ours in words of its own: docs/embedded-api.md says which.
+    pub fn in_other_words(self) -> Self {
+        Self { words: false, ..self }
     }
 
     /// Asked again until both say the same: the real controllers take their time.
@@ -148,7 +154,10 @@ impl Twins {
         let deadline = Instant::now() + SETTLED;
         loop {
             let (real, memory) = (self.ask_real(step).await, self.ask_memory(step).await);
-            let (ours, theirs) = (normal(&memory, &mut self.seen.1), normal(&real, &mut self.seen.0));
+            let (mut ours, mut theirs) = (normal(&memory, &mut self.seen.1), normal(&real, &mut self.seen.0));
+            if !step.words {
+                (ours, theirs) = (reason(&memory), reason(&real));
+            }
             if ours != theirs {
                 if step.settles && Instant::now() < deadline {
                     sleep(Duration::from_millis(100)).await;
@@ -173,7 +182,6 @@ impl Twins {
             self.ask(&step).await;
         }
     }
-
 
     /// Fails if anything differed.
     #[track_caller]
@@ -220,6 +228,27 @@ fn filled(text: &str, kept: &BTreeMap<String, Value>) -> String {
     text
 }
 
+/// HTTP status and reason of a refusal. A reply that is no Status at all has no reason.
+fn reason(reply: &Reply) -> Value {
+    assert!(reply.status >= 400, "only refusals have words: {reply:?}");
+    let word = if reply.body.is_object() { reply.body["reason"].clone() } else { json!("NotFound") };
+    json!({"status": reply.status, "reason": word})
+}
+
+/// Causes come from the real server in the order of a Go map, those of metadata twice, so they are a set here.
+fn causes_comparable(body: &mut Value) {
+    let Some(causes) = body.pointer_mut("/details/causes").and_then(Value::as_array_mut) else { return };
+    causes.sort_by_key(Value::to_string);
+    causes.dedup();
+    let texts: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause["field"].as_str().unwrap_or_default(), cause["message"].as_str().unwrap_or_default()))
+        .collect();
+    if let Some((head, _)) = body["message"].as_str().and_then(|message| message.split_once(" is invalid: ")) {
+        body["message"] = format!("{head} is invalid: {}", texts.join(", ")).into();
+    }
+}
+
 fn normal(reply: &Reply, seen: &mut Seen) -> Value {
     let mut body = match &reply.body {
         // A watch: one document a line.
@@ -231,6 +260,7 @@ fn normal(reply: &Reply, seen: &mut Seen) -> Value {
         body => body.clone(),
     };
     comparable(&mut body, seen);
+    causes_comparable(&mut body);
     json!({"status": reply.status, "warnings": reply.warnings, "body": body})
 }
 
