@@ -78,7 +78,7 @@ pub(super) fn check_shape(object: &Object) -> Result<(), WorldError> {
 fn fits(field: &str, value: &Value) -> bool {
     match field {
         _ if value.is_null() => true,
-        "labels" | "annotations" => value.as_object().is_some_and(|map| map.values().all(Value::is_string)),
+        "labels" | "annotations" => value.as_object().is_some_and(|map| map.values().all(|text| text.is_string() || text.is_null())),
         "finalizers" => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
         "ownerReferences" => value.as_array().is_some_and(|owners| owners.iter().all(Value::is_object)),
         "creationTimestamp" | "deletionTimestamp" => value.as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok()),
@@ -92,6 +92,10 @@ fn fits(field: &str, value: &Value) -> bool {
 /// Drops unknown fields, nulls, empty collections and what is never kept; returns the paths of the unknown.
 pub(super) fn normalise(object: &mut Object) -> Vec<String> {
     let Some(metadata) = object.body.get_mut("metadata").and_then(Value::as_object_mut) else { return Vec::new() };
+    for field in ["labels", "annotations"] {
+        let texts = metadata.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+        texts.filter(|text| text.is_null()).for_each(|text| *text = "".into());
+    }
     let unknown: Vec<String> = metadata.keys().filter(|field| !FIELDS.contains(&field.as_str())).cloned().collect();
     metadata.retain(|field, value| {
         let empty = match value {
@@ -177,8 +181,7 @@ fn name_causes(resource: &Resource, name: &str) -> Vec<Cause> {
     };
     let mut causes = Vec::new();
     if name.len() > limit {
-        let unit = if *resource == NAMESPACE { "bytes" } else { "characters" };
-        causes.push(invalid(field, name, &format!("must be no more than {limit} {unit}")));
+        causes.push(invalid(field, name, &format!("must be no more than {limit} characters")));
     }
     if *resource == NAMESPACE && name.contains('.') && name.split('.').all(is_dns_label) {
         causes.push(invalid(field, name, "must not contain dots"));

@@ -9,6 +9,7 @@ use crate::twins::{GROUP, Step, Twins, delete, delete_with, get, merge, post, pu
 
 const SEED: u64 = 0x6d61_6e64_6174_6531;
 const REQUESTS: usize = 5000;
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const NAMESPACES: [&str; 2] = ["chance-a", "chance-b"];
 
 pub fn shared() -> Vec<Test> {
@@ -128,17 +129,20 @@ impl Kind {
 fn step(chance: &mut Chance) -> Step {
     let kind = chance.one_of(&KINDS);
     let namespace = chance.one_of(&NAMESPACES);
-    let name = format!("chance-{}", chance.one_of(&["a", "b", "c", "d"]));
+    let name = format!("chance-{}", chance.one_of(&NAMES));
     let collection = kind.collection(namespace);
     let one = format!("{collection}/{name}");
-    let kept = if kind.is_namespaced() { one.clone() } else { one.replace(namespace, "") };
+    let kept = one.clone();
     let dry = if chance.once_in(12) { "?dryRun=All" } else { "" };
     let object = changed(chance, kind, kind.object(&name));
     let kept_unless_dry = |step: Step| if dry.is_empty() { step.keep(kept.clone()) } else { step };
     match chance.number(20) {
         0..=5 => kept_unless_dry(post(format!("{collection}{dry}"), object)),
         6..=8 => kept_unless_dry(put(format!("{one}{dry}"), versioned(chance, &kept, object))),
-        9 => kept_unless_dry(put(format!("{one}/status{dry}"), versioned(chance, &kept, with(object, "/status", status(chance))))),
+        9 => {
+            let object = with(object, "/status", status(chance));
+            kept_unless_dry(put(format!("{one}/status{dry}"), versioned(chance, &kept, object)))
+        }
         10..=12 => kept_unless_dry(merge(format!("{one}{dry}"), patch(chance, kind))),
         13 => kept_unless_dry(merge(format!("{one}/status{dry}"), json!({"status": status(chance)}))),
         14 => delete(one),
@@ -198,23 +202,32 @@ fn versioned(chance: &mut Chance, kept: &str, object: Value) -> Value {
     }
 }
 
+fn everything() -> impl Iterator<Item = (Kind, &'static str, String)> {
+    let namespaces = |kind: Kind| NAMESPACES.into_iter().take(if kind.is_namespaced() { 2 } else { 1 });
+    let places = KINDS.into_iter().flat_map(move |kind| namespaces(kind).map(move |namespace| (kind, namespace)));
+    places.flat_map(|(kind, namespace)| NAMES.map(|name| (kind, namespace, format!("chance-{name}"))))
+}
+
 async fn requests_by_chance_are_answered_alike() {
     let seed = std::env::var("MANDATE_SEED").ok().map_or(SEED, |text| text.parse().expect("MANDATE_SEED is a whole number"));
     println!("MANDATE_SEED={seed} repeats these requests");
     let mut chance = Chance(seed.max(1));
     let mut twins = Twins::with_namespaces(&NAMESPACES).await;
-    // Every name has been kept once: what is not there yet is no version.
+    twins.any_version();
+    // Everything has been there once: every request can name a version and a UID.
+    for (kind, namespace, name) in everything() {
+        let collection = kind.collection(namespace);
+        twins.ask(&post(&collection, kind.object(&name)).keep(format!("{collection}/{name}"))).await;
+    }
     for _ in 0..REQUESTS {
         twins.ask(&step(&mut chance)).await;
     }
-    for kind in KINDS {
+    for (kind, namespace, name) in everything() {
+        twins.ask(&get(format!("{}/{name}", kind.collection(namespace)))).await;
+    }
+    for kind in KINDS.into_iter().filter(|kind| kind.is_namespaced()) {
         for namespace in NAMESPACES {
-            for name in ["a", "b", "c", "d"] {
-                twins.ask(&get(format!("{}/chance-{name}", kind.collection(namespace)))).await;
-            }
-            if kind.is_namespaced() {
-                twins.ask(&get(kind.collection(namespace))).await;
-            }
+            twins.ask(&get(kind.collection(namespace))).await;
         }
     }
     twins.must_agree(&format!("MANDATE_SEED={seed}"));
