@@ -57,6 +57,11 @@ impl Step {
         Self { keep: Some(name.into()), ..self }
     }
 
+    /// With another content type.
+    pub fn of_type(self, content: &'static str) -> Self {
+        Self { content, ..self }
+    }
+
     /// Refused by both for the same reason, by ours in words of its own: docs/embedded-api.md says which.
     pub fn in_other_words(self) -> Self {
         Self { words: false, ..self }
@@ -82,6 +87,11 @@ pub fn put(path: impl Into<String>, body: Value) -> Step {
 
 pub fn merge(path: impl Into<String>, body: Value) -> Step {
     Step::new(Method::PATCH, path, "application/merge-patch+json", Some(body))
+}
+
+/// A patch of any type.
+pub fn patch(path: impl Into<String>, content: &'static str, body: Value) -> Step {
+    Step::new(Method::PATCH, path, content, Some(body))
 }
 
 pub fn delete(path: impl Into<String>) -> Step {

@@ -98,6 +98,9 @@ fn preconditions(headers: &HeaderMap, parameters: &Parameters, sent: &[u8]) -> R
     {
         return Err(parameters.unsupported("propagationPolicy", policy, &["Foreground", "Background", "Orphan", "nil"]));
     }
+    if let Some(policy) = propagation_policy.as_deref().or(parameters.text("propagationPolicy")).filter(|policy| *policy != "Background") {
+        return Err(Refusal::bad_request(format!("propagationPolicy {policy} is not supported here: nothing was deleted; use Background")));
+    }
     let SentPreconditions { uid, resource_version } = preconditions.unwrap_or_default();
     Ok(Preconditions { uid, resource_version })
 }
