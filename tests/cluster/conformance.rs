@@ -15,7 +15,9 @@ pub fn shared() -> Vec<Test> {
     let tests = tests![
         creates_are_answered_alike,
         updates_and_patches_are_answered_alike,
-        invalid_objects_are_refused_in_the_same_words,
+        invalid_specs_are_refused_in_the_same_words,
+        invalid_metadata_is_refused_in_the_same_words,
+        rules_and_statuses_are_refused_in_the_same_words,
         fields_and_bodies_that_do_not_fit_are_answered_alike,
         deletions_and_finalizers_are_answered_alike,
         owned_objects_go_with_their_owner,
@@ -182,7 +184,7 @@ async fn updates_and_patches_are_answered_alike() {
     agree("update and patch", &[], steps).await;
 }
 
-async fn invalid_objects_are_refused_in_the_same_words() {
+async fn invalid_specs_are_refused_in_the_same_words() {
     let all = format!("{GROUP}/tenants");
     let mut steps = Vec::new();
     let owner = |owner: Value| json!({"owners": [owner]});
@@ -214,6 +216,12 @@ async fn invalid_objects_are_refused_in_the_same_words() {
         body["spec"] = spec;
         steps.push(post(format!("{all}?dryRun=All"), body));
     }
+    agree("invalid specs", &[], steps).await;
+}
+
+async fn invalid_metadata_is_refused_in_the_same_words() {
+    let all = format!("{GROUP}/tenants");
+    let mut steps = Vec::new();
     let metadata = [
         json!({"name": ""}),
         json!({"name": "Upper_Case"}),
@@ -248,8 +256,12 @@ async fn invalid_objects_are_refused_in_the_same_words() {
     for change in unreadable {
         steps.push(post(format!("{all}?dryRun=All"), with(tenant("invalid"), "/metadata", change)).in_other_words());
     }
+    agree("invalid metadata", &[], steps).await;
+}
+
+async fn rules_and_statuses_are_refused_in_the_same_words() {
     let path = decisions("invalid-a");
-    steps.extend([
+    let steps = vec![
         post(&path, decision("d", "Reject")).keep("d"),
         put(format!("{path}/d"), at_version(with(decision("d", "Reject"), "/spec/note", json!("else")), "d")),
         merge(format!("{path}/d"), json!({"spec": {"note": "else"}})),
@@ -271,8 +283,8 @@ async fn invalid_objects_are_refused_in_the_same_words() {
             ]}}),
         ),
         get(format!("{path}/d")),
-    ]);
-    agree("invalid objects", &["invalid-a"], steps).await;
+    ];
+    agree("rules and statuses", &["invalid-a"], steps).await;
 }
 
 async fn fields_and_bodies_that_do_not_fit_are_answered_alike() {

@@ -267,15 +267,12 @@ fn causes_comparable(body: &mut Value) {
 }
 
 fn normal(reply: &Reply, seen: &mut Seen) -> Value {
-    let mut body = match &reply.body {
-        // A watch: one document a line.
-        Value::String(text) => match text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>() {
-            Ok(lines) => Value::Array(lines),
-            Err(_) => reply.body.clone(),
-        },
-        body if body["type"].is_string() && body["object"].is_object() => Value::Array(vec![body.clone()]),
-        body => body.clone(),
-    };
+    let mut body = if reply.body["object"].is_object() { Value::Array(vec![reply.body.clone()]) } else { reply.body.clone() };
+    // A watch: one document a line.
+    let lines = body.as_str().map(|text| text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>());
+    if let Some(Ok(lines)) = lines {
+        body = Value::Array(lines);
+    }
     comparable(&mut body, seen);
     // Ours says that the name is taken, not that it will be free: docs/embedded-api.md.
     if let Some(taken) =
