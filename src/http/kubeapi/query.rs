@@ -171,7 +171,7 @@ impl Parameters {
             Some("None") => Ok(IncludeObject::None),
             Some("Metadata") => Ok(IncludeObject::Metadata),
             Some("Object") => Ok(IncludeObject::Object),
-            Some(other) => Err(self.unsupported("includeObject", other, &["Metadata", "None", "Object"])),
+            Some(other) => Err(Refusal::bad_request(format!("includeObject: {other:?} is none of \"Metadata\", \"None\" and \"Object\""))),
         }
     }
 }
