@@ -7,11 +7,13 @@ mod canonical;
 mod connect;
 mod crds;
 mod decide;
+mod generated;
 mod get;
 mod hash;
 mod input;
 mod plan;
 mod print;
+mod run;
 mod sandbox;
 mod up;
 mod validate;
@@ -22,6 +24,8 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::task::Poll;
 
+use crate::operator::guards::manifest;
+use crate::operator::rbac;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -38,6 +42,8 @@ pub struct Arguments {
 enum Command {
     /// Run everything here: a folder of YAML, a durable world, the sandbox, the Kubernetes API
     Up(up::Arguments),
+    /// Run the operator on a cluster
+    Run(run::Arguments),
     /// Decide on what a request offers: verify or reject
     Decide(decide::Arguments),
     /// Show objects
@@ -58,6 +64,10 @@ enum Command {
     Hash(hash::Arguments),
     /// Print the CustomResourceDefinitions
     Crds(crds::Arguments),
+    /// Print the admission policies that guard records, statuses and names
+    Guards(generated::Arguments),
+    /// Print the roles of the controller, of tenants and of operators
+    Rbac(generated::Arguments),
 }
 
 /// How results are printed.
@@ -100,9 +110,15 @@ pub enum CommandError {
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    remark_on_stderr();
+    // What nobody watches is read by machines.
+    if matches!(arguments.command, Command::Run(_)) {
+        run::log_json();
+    } else {
+        remark_on_stderr();
+    }
     let ended = match arguments.command {
         Command::Up(arguments) => up::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
@@ -113,6 +129,8 @@ pub fn run() -> ExitCode {
         Command::Canonical(arguments) => canonical::run(&arguments),
         Command::Hash(arguments) => hash::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Guards(arguments) => generated::run(&arguments, "guards", manifest::yaml),
+        Command::Rbac(arguments) => generated::run(&arguments, "rbac", rbac::yaml),
     };
     match ended {
         Ok(Ended::Ok) => ExitCode::SUCCESS,

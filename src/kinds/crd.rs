@@ -49,6 +49,14 @@ pub fn yaml(defined: &Defined) -> Result<String, serde_yaml::ser::Error> {
     serde_yaml::to_string(&defined.crd)
 }
 
+/// Documents as one YAML stream.
+///
+/// # Errors
+/// None in practice: manifests hold maps, lists, text and numbers.
+pub fn stream(documents: &[Value]) -> Result<String, serde_yaml::ser::Error> {
+    documents.iter().map(|document| Ok(format!("---\n{}", serde_yaml::to_string(document)?))).collect()
+}
+
 fn define<K: CustomResourceExt>(resource: &'static Resource) -> Defined {
     let mut crd = serde_json::to_value(K::crd()).unwrap_or(Value::Null);
     if let Some(schema) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {

@@ -20,6 +20,9 @@ pub enum Act {
 }
 
 impl Act {
+    /// Every act.
+    pub const ALL: [Self; 2] = [Self::Verify, Self::Reject];
+
     /// Lower-case name: in object names, RBAC verbs and on the command line.
     #[must_use]
     pub fn verb(self) -> &'static str {

@@ -164,6 +164,8 @@ pub struct AdmissionRequest<'a> {
     pub object: Option<&'a Object>,
     /// As it is stored; none on create.
     pub old: Option<&'a Object>,
+    /// The namespace that it is in; none for cluster-scoped objects.
+    pub namespace: Option<&'a Object>,
     /// Whether the identity may do `verb` to the resource in the namespace: for synthetic verbs.
     pub may: &'a dyn Fn(&str, &Resource, &str) -> bool,
 }

@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 #![allow(clippy::disallowed_methods, reason = "where the tests run is told by the environment")]
 
+mod clinic;
 mod conformance;
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
 mod parity;
+mod rig;
 mod server;
 mod twins;
 
@@ -56,7 +58,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    [server::alone()].into_iter().flatten().collect()
+    [server::alone(), clinic::alone()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

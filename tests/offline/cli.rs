@@ -6,6 +6,7 @@
 mod chains;
 mod crds;
 mod folders;
+mod generated;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -14,6 +14,12 @@ pub static TENANT: Resource = ours("Tenant", "tenants", false);
 /// Label by which a namespace consents to a tenant: its value is the tenant's name.
 pub const TENANT_LABEL: &str = "mandate.dev/tenant";
 
+/// ClusterRole of a tenant's owners and admins.
+pub const ADMIN_ROLE: &str = "mandate-tenant-admin";
+/// ClusterRole of a tenant's viewers.
+pub const VIEWER_ROLE: &str = "mandate-tenant-viewer";
+/// ClusterRole of a tenant's consumers.
+pub const CONSUMER_ROLE: &str = "mandate-tenant-consumer";
 /// Kinds of RBAC subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SubjectKind {

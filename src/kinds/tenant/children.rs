@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::api::{RbacSubject, SubjectKind, TENANT, TENANT_LABEL, Tenant};
+use super::api::{ADMIN_ROLE, CONSUMER_ROLE, RbacSubject, SubjectKind, TENANT, TENANT_LABEL, Tenant, VIEWER_ROLE};
 use crate::engine::decision::{Child, ChildMode, Owner};
 use crate::model::object::Object;
 use crate::model::resource::{NAMESPACE, RESOURCE_QUOTA, ROLE_BINDING};
@@ -18,10 +18,10 @@ pub fn namespace(tenant: &Tenant) -> Child {
 pub fn inside(tenant: &Tenant) -> Vec<Child> {
     let spec = &tenant.spec;
     let roles = [
-        ("mandate-owners", "mandate-tenant-admin", &spec.owners),
-        ("mandate-admins", "mandate-tenant-admin", &spec.admins),
-        ("mandate-viewers", "mandate-tenant-viewer", &spec.viewers),
-        ("mandate-consumers", "mandate-tenant-consumer", &spec.consumers),
+        ("mandate-owners", ADMIN_ROLE, &spec.owners),
+        ("mandate-admins", ADMIN_ROLE, &spec.admins),
+        ("mandate-viewers", VIEWER_ROLE, &spec.viewers),
+        ("mandate-consumers", CONSUMER_ROLE, &spec.consumers),
     ];
     let bindings =
         roles.iter().filter(|(_, _, subjects)| !subjects.is_empty()).map(|(name, role, subjects)| binding(tenant, name, role, subjects));

@@ -286,7 +286,8 @@ impl<'a> Writer<'a> {
         let may = |verb: &str, resource: &Resource, namespace: &str| {
             self.shared.authorizer.may(self.who, verb, resource, Subresource::Main, namespace)
         };
-        let request = AdmissionRequest { identity: self.who, operation, subresource, key, object, old, may: &may };
+        let namespace = self.draft.state.get(&ObjectKey::new(&NAMESPACE, "", &key.namespace)).map(Arc::as_ref);
+        let request = AdmissionRequest { identity: self.who, operation, subresource, key, object, old, namespace, may: &may };
         match self.shared.guards.iter().find_map(|guard| guard.refusal(&request)) {
             Some(message) => Err(WorldError::Forbidden { key: key.clone(), message }),
             None => Ok(()),
