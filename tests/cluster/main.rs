@@ -7,11 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "where the tests run is told by the environment")]
 
 mod clinic;
+mod conformance;
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
+mod parity;
 mod replicas;
 mod rig;
 mod server;
+mod twins;
 
 use std::process::ExitCode;
 
@@ -51,7 +54,7 @@ impl Test {
 
 /// Tests that share a control plane.
 fn shared() -> Vec<Test> {
-    [server::shared()].into_iter().flatten().collect()
+    [conformance::shared(), parity::shared(), server::shared()].into_iter().flatten().collect()
 }
 
 /// Tests that run one after the other, each with what it starts itself.

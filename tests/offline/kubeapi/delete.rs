@@ -43,13 +43,14 @@ async fn a_deletion_meant_for_another_object_does_nothing() {
     }
     for options in [
         json!({"dryRun": ["All"]}),
-        json!({"propagationPolicy": "Sideways"}),
+        json!({"propagationPolicy": "Orphan"}),
         json!({"kind": "Widget"}),
         json!({"preconditions": []}),
         json!([]),
     ] {
         harness.delete(&uri, Some(&options)).await.refused(400, "BadRequest");
     }
+    harness.delete(&uri, Some(&json!({"propagationPolicy": "Sideways"}))).await.refused(422, "Invalid");
     harness.delete(&format!("{uri}?dryRun=All"), None).await.refused(400, "BadRequest");
     assert_eq!(harness.get(&uri).await.must(StatusCode::OK), created);
     let preconditions = json!({"uid": created["metadata"]["uid"], "resourceVersion": created["metadata"]["resourceVersion"]});
