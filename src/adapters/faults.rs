@@ -179,6 +179,7 @@ fault_list! {
         ConnectFailed: ALL, WriteEffect::None, "No connection came about for another reason; nothing was sent.", &[];
         Timeout: ALL, WriteEffect::Possible, "No complete reply before the deadline.", &[];
         ReplyLost: ALL, WriteEffect::Possible, "The connection broke before the reply was complete.", &[];
+        Withheld: ALL, WriteEffect::None, "The process does not lead any more; nothing was sent.", &[];
         DeadlineSpent: ALL, WriteEffect::None, "Earlier exchanges of the call took all its time; nothing was sent.", &[];
         SecretUnreadable: ALL, WriteEffect::None, "The Secret cannot be read at the moment; nothing was sent.", &[];
     }

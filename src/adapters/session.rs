@@ -202,6 +202,7 @@ impl<'a> Session<'a> {
             TransportFault::NameResolution => Passing::NameResolution,
             TransportFault::TlsInvalid => Passing::TlsInvalid,
             TransportFault::ConnectFailed => Passing::ConnectFailed,
+            TransportFault::Withheld => Passing::Withheld,
             TransportFault::Timeout => Passing::Timeout,
             // With its status known it was judged as a reply.
             TransportFault::ReplyLost | TransportFault::ReplyTooLarge(_) => Passing::ReplyLost,

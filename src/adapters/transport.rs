@@ -58,6 +58,9 @@ pub enum TransportFault {
     /// Nothing was sent: no connection came about.
     #[error("no connection could be made")]
     ConnectFailed,
+    /// Nothing was sent: this process must not send any more.
+    #[error("the request was withheld: this process does not lead any more")]
+    Withheld,
     /// The deadline passed.
     #[error("no complete reply before the deadline")]
     Timeout,

@@ -28,17 +28,24 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A client, and the namespace of the context.
-    pub(super) async fn client(&self) -> Result<(Client, String), CommandError> {
+    /// Where the API server is and who asks: from a kubeconfig, or from inside the cluster where there is none.
+    pub(super) async fn config(&self) -> Result<Config, CommandError> {
         let unusable = |error: &dyn std::fmt::Display| CommandError::Unreachable(format!("reading the kubeconfig: {error}"));
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &self.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
-                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| unusable(&error))?
-            }
-            None => Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?,
-        };
+        if let Some(path) = &self.kubeconfig {
+            let file = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
+            return Config::from_custom_kubeconfig(file, &options).await.map_err(|error| unusable(&error));
+        }
+        match Config::from_kubeconfig(&options).await {
+            Ok(config) => Ok(config),
+            Err(error) => Config::incluster().map_err(|_| unusable(&error)),
+        }
+    }
+
+    /// A client, and the namespace of the context.
+    pub(super) async fn client(&self) -> Result<(Client, String), CommandError> {
+        let unusable = |error: &dyn std::fmt::Display| CommandError::Unreachable(format!("preparing the client: {error}"));
+        let mut config = self.config().await?;
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = Some(REQUEST);
         let namespace = config.default_namespace.clone();

@@ -13,6 +13,7 @@ mod hash;
 mod input;
 mod plan;
 mod print;
+mod run;
 mod sandbox;
 mod up;
 mod validate;
@@ -41,6 +42,8 @@ pub struct Arguments {
 enum Command {
     /// Run everything here: a folder of YAML, a durable world, the sandbox, the Kubernetes API
     Up(up::Arguments),
+    /// Run the operator on a cluster
+    Run(run::Arguments),
     /// Decide on what a request offers: verify or reject
     Decide(decide::Arguments),
     /// Show objects
@@ -107,9 +110,15 @@ pub enum CommandError {
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    remark_on_stderr();
+    // What nobody watches is read by machines.
+    if matches!(arguments.command, Command::Run(_)) {
+        run::log_json();
+    } else {
+        remark_on_stderr();
+    }
     let ended = match arguments.command {
         Command::Up(arguments) => up::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),

@@ -212,6 +212,15 @@ pub enum WorldError {
     /// No answer: what was asked for may have happened
     #[error("no answer to {0}: it may have happened")]
     Unknown(String),
+    /// The world tells an older state than it told before: restored from a backup, or answered by a stale replica. What was
+    /// known stays; only a restart forgets it.
+    #[error("the world went back from resource version {from} to {to}")]
+    WentBack {
+        /// Newest version that was told.
+        from: u64,
+        /// Version that it tells now.
+        to: u64,
+    },
 }
 
 /// Reading objects, from a cache or from the world itself.
@@ -223,15 +232,46 @@ pub trait Read: Send + Sync {
     async fn list(&self, query: &Query) -> Result<Vec<Arc<Object>>, WorldError>;
 }
 
+/// What is watched of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Feed {
+    /// Resource type.
+    pub resource: &'static Resource,
+    /// Only in this namespace.
+    pub namespace: Option<String>,
+    /// Objects come with nothing but `apiVersion`, `kind` and `metadata`.
+    pub metadata_only: bool,
+}
+
+impl Feed {
+    /// What the controller watches of a resource: all of it, or what the platform's own namespace holds; secrets without
+    /// what they hold.
+    #[must_use]
+    pub fn of(resource: &'static Resource, system_namespace: &str) -> Self {
+        Self {
+            resource,
+            namespace: resource.is_platform_only().then(|| system_namespace.to_owned()),
+            metadata_only: resource.is_watched_without_body(),
+        }
+    }
+}
+
 /// What a watch tells.
 #[derive(Debug, Clone)]
 pub enum Delta {
-    /// The complete list: at the start and after every interruption. What is not in it is gone.
-    Listed(Vec<Arc<Object>>),
+    /// The complete list: at the start, and when changes may have been missed. What is not in it is gone.
+    Listed {
+        /// Every object there is.
+        objects: Vec<Arc<Object>>,
+        /// Version that the list reflects: an object written later may be missing from it and be there all the same.
+        version: u64,
+    },
     /// Created or changed.
     Applied(Arc<Object>),
     /// Gone; the last state.
     Deleted(Arc<Object>),
+    /// After an interruption: it goes on where it was, nothing was missed.
+    Resumed,
 }
 
 /// Writing and watching objects. Every write but create names UID and resource version (design section 3).
@@ -245,8 +285,9 @@ pub trait World: Read {
     async fn update_status(&self, object: &Object) -> Result<Arc<Object>, WorldError>;
     /// Asks for deletion of the object with this UID.
     async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), WorldError>;
-    /// All changes of a resource, beginning with the complete list. Ends only with an error.
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>>;
+    /// All changes of a feed, beginning with the complete list. An error says that it is interrupted; a watch that can go on
+    /// by itself does so after a pause of its own, and says so by `Listed` or `Resumed`. One that ends must be opened again.
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>>;
 }
 
 /// External systems.

@@ -4,6 +4,7 @@
 //! of the machine nor a web page in the user's browser can act through it.
 
 pub mod auth;
+pub mod health;
 pub mod host;
 pub mod kubeapi;
 pub mod kubeconfig;

@@ -29,6 +29,18 @@ impl Resource {
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
+
+    /// Whether the controller touches it in the system namespace only.
+    #[must_use]
+    pub fn is_platform_only(&self) -> bool {
+        self == &SECRET || self == &LEASE
+    }
+
+    /// Whether a watch of it tells metadata only: what else is in it is read by name, when it is needed, and never kept.
+    #[must_use]
+    pub fn is_watched_without_body(&self) -> bool {
+        self == &SECRET
+    }
 }
 
 impl PartialEq for Resource {
@@ -80,5 +92,7 @@ pub static RESOURCE_QUOTA: Resource =
 /// Bindings of roles in one namespace.
 pub static ROLE_BINDING: Resource =
     Resource { group: "rbac.authorization.k8s.io", version: "v1", kind: "RoleBinding", plural: "rolebindings", namespaced: true };
+/// Leases: who leads among replicas.
+pub static LEASE: Resource = Resource { group: "coordination.k8s.io", version: "v1", kind: "Lease", plural: "leases", namespaced: true };
 /// Resources that are not ours but that the controller reads or writes.
-pub static BUILT_IN: [&Resource; 5] = [&NAMESPACE, &SECRET, &EVENT, &RESOURCE_QUOTA, &ROLE_BINDING];
+pub static BUILT_IN: [&Resource; 6] = [&NAMESPACE, &SECRET, &EVENT, &RESOURCE_QUOTA, &ROLE_BINDING, &LEASE];

@@ -84,7 +84,11 @@ impl Agent {
                 Err(WorldError::Conflict { message, .. }) => synced.waiting.push(not_yet(document, &message)),
                 // Says nothing about the document: the same write may pass the next time.
                 Err(
-                    error @ (WorldError::AlreadyExists(_) | WorldError::Gone(_) | WorldError::Unavailable { .. } | WorldError::Unknown(_)),
+                    error @ (WorldError::AlreadyExists(_)
+                    | WorldError::Gone(_)
+                    | WorldError::Unavailable { .. }
+                    | WorldError::Unknown(_)
+                    | WorldError::WentBack { .. }),
                 ) => {
                     synced.waiting.push(not_yet(document, &error.to_string()));
                 }

@@ -107,7 +107,8 @@ pub(super) fn refused(document: &Document, error: WorldError) -> Vec<Problem> {
         | WorldError::Conflict { .. }
         | WorldError::Gone(_)
         | WorldError::Unavailable { .. }
-        | WorldError::Unknown(_) => whole("NotApplied", error.to_string()),
+        | WorldError::Unknown(_)
+        | WorldError::WentBack { .. } => whole("NotApplied", error.to_string()),
     }
 }
 

@@ -59,22 +59,34 @@ impl Cache {
         match delta {
             Delta::Applied(object) => state.put(object).into_iter().collect(),
             Delta::Deleted(object) => state.remove(&object.key(), version(&object)).into_iter().collect(),
-            Delta::Listed(objects) => {
+            Delta::Listed { objects, version: listed_at } => {
                 let listed: BTreeSet<ObjectKey> = objects.iter().map(|object| object.key()).collect();
-                let newest = objects.iter().map(|object| version(object)).max().unwrap_or(0);
                 let gone: Vec<ObjectKey> = state.keys_of(resource).filter(|key| !listed.contains(key)).cloned().collect();
-                // A complete list is newer than every tombstone of its resource: nothing older can follow it.
-                state.deleted.retain(|key, _| key.resource != resource);
-                let mut changes: Vec<Change> = gone.iter().filter_map(|key| state.vanish(key, newest)).collect();
+                // A complete list is newer than a tombstone that it has seen: nothing older can follow it.
+                state.deleted.retain(|key, at| key.resource != resource || *at > listed_at);
+                let mut changes: Vec<Change> = gone.iter().filter_map(|key| state.remove(key, listed_at)).collect();
                 changes.extend(objects.into_iter().filter_map(|object| state.put(object)));
                 changes
             }
+            Delta::Resumed => Vec::new(),
         }
     }
 
     /// Takes the reply to a write of ours.
     pub fn written(&self, object: Arc<Object>) -> Option<Change> {
         self.write_state().put(object)
+    }
+
+    /// One object, now.
+    #[must_use]
+    pub fn peek(&self, key: &ObjectKey) -> Option<Arc<Object>> {
+        self.read_state().objects.get(key).cloned()
+    }
+
+    /// Keys of every object of a resource.
+    #[must_use]
+    pub fn keys(&self, resource: &'static Resource) -> Vec<ObjectKey> {
+        self.read_state().keys_of(resource).cloned().collect()
     }
 
     /// Number of objects.
@@ -108,17 +120,13 @@ impl State {
         Some(Change { key, before, after: Some(object) })
     }
 
+    /// An object that is gone at a version, deleted or no longer listed. One that we wrote after that stays.
     fn remove(&mut self, key: &ObjectKey, at: u64) -> Option<Change> {
         if self.objects.get(key).is_some_and(|known| version(known) > at) {
             return None;
         }
-        self.vanish(key, at)
-    }
-
-    /// An object that a list no longer holds. One that we wrote after the list was made stays.
-    fn vanish(&mut self, key: &ObjectKey, at: u64) -> Option<Change> {
         let before = self.objects.remove(key)?;
-        self.deleted.insert(key.clone(), at.max(version(&before)));
+        self.deleted.insert(key.clone(), at);
         self.reindex(key, Some(&before), None);
         Some(Change { key: key.clone(), before: Some(before), after: None })
     }
@@ -141,7 +149,7 @@ impl State {
 #[async_trait]
 impl Read for Cache {
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, WorldError> {
-        Ok(self.read_state().objects.get(key).cloned())
+        Ok(self.peek(key))
     }
 
     async fn list(&self, query: &Query) -> Result<Vec<Arc<Object>>, WorldError> {
@@ -168,6 +176,19 @@ mod tests {
         Arc::new(object)
     }
 
+    fn listed(version: u64, objects: Vec<Arc<Object>>) -> Delta {
+        Delta::Listed { objects, version }
+    }
+
+    #[tokio::test]
+    async fn an_object_written_after_a_list_was_made_survives_that_list() {
+        let cache = Cache::default();
+        cache.apply(&SECRET, listed(3, vec![object("a", 1, "u")]));
+        cache.written(object("ours", 9, "u"));
+        assert!(cache.apply(&SECRET, listed(8, vec![object("a", 1, "u")])).is_empty());
+        assert_eq!(cache.apply(&SECRET, listed(10, vec![object("a", 1, "u")])).len(), 1, "a list made after it knows better");
+    }
+
     #[tokio::test]
     async fn an_older_delta_never_undoes_a_write_of_ours() {
         let cache = Cache::default();
@@ -183,9 +204,9 @@ mod tests {
     #[tokio::test]
     async fn a_relist_tells_what_changed_and_what_vanished() {
         let cache = Cache::default();
-        cache.apply(&SECRET, Delta::Listed(vec![object("a", 1, "u"), object("b", 2, "u"), object("c", 3, "u")]));
+        cache.apply(&SECRET, listed(3, vec![object("a", 1, "u"), object("b", 2, "u"), object("c", 3, "u")]));
         cache.written(Arc::new(Object::named(&NAMESPACE, "", "other")));
-        let changes = cache.apply(&SECRET, Delta::Listed(vec![object("a", 1, "u"), object("c", 4, "v")]));
+        let changes = cache.apply(&SECRET, listed(5, vec![object("a", 1, "u"), object("c", 4, "v")]));
         let mut names: Vec<_> = changes.iter().map(|change| (change.key.name.as_str(), change.after.is_some())).collect();
         names.sort_unstable();
         assert_eq!(names, [("b", false), ("c", true)]);

@@ -81,9 +81,10 @@ impl Dependencies {
     }
 }
 
-/// The cache as one pass reads it.
+/// The cache as one pass reads it. What a watch tells without its body is completed from the world.
 pub struct TrackedRead {
     cache: Arc<Cache>,
+    world: Arc<dyn Read>,
     dependencies: Arc<Dependencies>,
     reader: Arc<ObjectKey>,
     read: Mutex<BTreeSet<Dependency>>,
@@ -92,8 +93,8 @@ pub struct TrackedRead {
 impl TrackedRead {
     /// Reads of a pass over `reader`.
     #[must_use]
-    pub fn new(cache: Arc<Cache>, dependencies: Arc<Dependencies>, reader: Arc<ObjectKey>) -> Self {
-        Self { cache, dependencies, reader, read: Mutex::default() }
+    pub fn new(cache: Arc<Cache>, world: Arc<dyn Read>, dependencies: Arc<Dependencies>, reader: Arc<ObjectKey>) -> Self {
+        Self { cache, world, dependencies, reader, read: Mutex::default() }
     }
 
     fn note(&self, dependency: Dependency) {
@@ -112,7 +113,10 @@ impl TrackedRead {
 impl Read for TrackedRead {
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, WorldError> {
         self.note(Dependency::Object(key.clone()));
-        self.cache.get(key).await
+        match self.cache.get(key).await? {
+            Some(_) if key.resource.is_watched_without_body() => self.world.get(key).await,
+            found => Ok(found),
+        }
     }
 
     async fn list(&self, query: &Query) -> Result<Vec<Arc<Object>>, WorldError> {
@@ -137,7 +141,7 @@ mod tests {
     async fn a_missing_reference_wakes_its_reader_when_it_appears_and_not_after_it_is_no_longer_read() {
         let (cache, dependencies) = (Arc::new(Cache::default()), Arc::new(Dependencies::default()));
         let reader = Arc::new(ObjectKey::new(&NAMESPACE, "", "reader"));
-        let pass = || TrackedRead::new(cache.clone(), dependencies.clone(), reader.clone());
+        let pass = || TrackedRead::new(cache.clone(), cache.clone(), dependencies.clone(), reader.clone());
         let first = pass();
         assert!(first.get(&ObjectKey::new(&SECRET, "a", "s")).await.unwrap().is_none());
         first.finish();

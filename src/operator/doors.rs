@@ -10,11 +10,10 @@ use tokio::time::sleep;
 
 use super::cache::{Cache, Change};
 use crate::engine::outcome::Outcome;
-use crate::engine::port::{Backends, Delta, Query, Read, World, WorldError};
+use crate::engine::port::{Backends, Delta, Feed, Query, Read, World, WorldError};
 use crate::model::call::KeyedCall;
 use crate::model::limits::PASS_DEADLINE;
 use crate::model::object::{Object, ObjectKey};
-use crate::model::resource::Resource;
 
 /// A change made by the pass over `by`.
 #[derive(Debug)]
@@ -117,7 +116,7 @@ impl World for WriteThrough {
         self.world.delete(key, uid).await
     }
 
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
-        self.world.watch(resource)
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
+        self.world.watch(feed)
     }
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::guards::{self, EmbeddedRights};
 use super::runner::Setup;
+use super::telemetry::Telemetry;
 use crate::engine::kind::Settings;
 use crate::engine::port::{Backends, Clock, Identifiers, World, WorldError};
 use crate::kinds::{self, crd};
@@ -112,6 +114,12 @@ pub fn clients(memory: &Memory) -> HashMap<&'static str, Client> {
     kinds::KINDS.iter().map(client).collect()
 }
 
+/// Nobody else runs here.
+fn always() -> watch::Receiver<bool> {
+    // The last value stays readable when its sender is gone.
+    watch::channel(true).1
+}
+
 /// The operator's setup over a world. `wrap` may put something between the loop and the world.
 pub fn setup(
     memory: &Memory,
@@ -124,7 +132,15 @@ pub fn setup(
         clients.iter().map(|(kind, client)| (*kind, wrap(Arc::new(client.clone())))).collect();
     let outsider = wrap(Arc::new(memory.client(Identity::controller(), Some(Arc::default()))));
     let world_of = move |kind: &'static dyn crate::engine::kind::AnyKind| worlds.get(kind.resource().kind).unwrap_or(&outsider).clone();
-    let setup =
-        Setup { kinds: &kinds::KINDS, world_of: Arc::new(world_of), backends, clock, settings: Settings::default(), workers: WORKERS };
+    let setup = Setup {
+        kinds: &kinds::KINDS,
+        world_of: Arc::new(world_of),
+        backends,
+        clock,
+        settings: Settings::default(),
+        workers: WORKERS,
+        telemetry: Telemetry::new("embedded"),
+        active: always(),
+    };
     (setup, clients)
 }

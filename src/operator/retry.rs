@@ -46,8 +46,11 @@ fn wait_after_world(error: &WorldError, failures: u32) -> Duration {
         | WorldError::Conflict { .. }
         | WorldError::Gone(_)
         | WorldError::Unavailable { retry_after: None, .. }
-        | WorldError::Unknown(_) => backoff(failures),
-        WorldError::Invalid { .. } | WorldError::Forbidden { .. } | WorldError::BadRequest(_) | WorldError::TooLarge { .. } => LONG,
+        | WorldError::Unknown(_)
+        | WorldError::WentBack { .. }
+        // Rights are given back without a change of the object.
+        | WorldError::Forbidden { .. } => backoff(failures),
+        WorldError::Invalid { .. } | WorldError::BadRequest(_) | WorldError::TooLarge { .. } => LONG,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The runner: watches fill the cache, changes fill the queue, a bounded number of passes empties it.
 //!
-//! One task owns the queue; passes are tasks of their own, so that one that panics or hangs costs only itself. Nothing
-//! starts before every watch has told its complete list: a reference is missing only when it is known to be missing.
+//! One task owns the queue; passes are tasks of their own, so that one that panics or hangs costs only itself. A kind starts
+//! when every watch that it reads has told its complete list: a reference is missing only when it is known to be missing,
+//! and what one kind may not read holds up no other.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::cache::{Cache, Change};
 use super::dependencies::{Dependencies, TrackedRead};
@@ -21,8 +23,9 @@ use super::doors::{CountedCalls, OwnChange, WriteThrough};
 use super::ledger::ObjectLedger;
 use super::queue::{Priority, Queue};
 use super::retry::{self, Ended};
+use super::telemetry::Telemetry;
 use crate::engine::kind::{AnyKind, Settings};
-use crate::engine::port::{Backends, Clock, Delta, Verb, World};
+use crate::engine::port::{Backends, Clock, Delta, Feed, Verb, World, WorldError};
 use crate::engine::step::{self, Doors, Passed};
 use crate::kinds::operatordecision::api::DECISION;
 use crate::model::condition::{self, Condition, Summary};
@@ -32,8 +35,10 @@ use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
 use crate::model::time::Time;
 
-/// Pause before a watch that ended with an error is opened again.
+/// Pause before a watch that ended is opened again.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
+/// A stale replica catches up within this time; a world that is still behind was restored.
+const BACK_FOR_GOOD: Duration = Duration::from_secs(30);
 
 /// Everything that the operator runs with.
 #[derive(Clone)]
@@ -50,6 +55,23 @@ pub struct Setup {
     pub settings: Settings,
     /// Passes at once.
     pub workers: usize,
+    /// What the operator tells of itself.
+    pub telemetry: Telemetry,
+    /// Whether passes may begin: a standby keeps its cache warm and begins none.
+    pub active: watch::Receiver<bool>,
+}
+
+/// Why the operator ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// Everything that is known may be newer than the world; only a process that knows nothing can go on.
+    #[error("watching {resource}: {error}; starting anew forgets what was known")]
+    WentBack {
+        /// Which watch told it.
+        resource: &'static Resource,
+        /// What it told.
+        error: WorldError,
+    },
 }
 
 /// How busy the operator is.
@@ -111,11 +133,15 @@ impl Operator {
     }
 
     /// Runs until `stop` completes; passes under way are then given their deadline to end, and cut off.
-    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    /// [`RunError`] when it cannot go on; passes under way are cut off.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) -> Result<(), RunError> {
         let (deltas, mut told) = mpsc::channel(1024);
         let (own, mut owned) = mpsc::unbounded_channel();
         let mut watches = JoinSet::new();
         let mut running = self.start(&mut watches, &deltas);
+        let mut active = self.setup.active.clone();
         let mut stop = std::pin::pin!(stop);
         loop {
             self.hand_out(&mut running, &own);
@@ -124,8 +150,10 @@ impl Operator {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(change) = owned.recv() => self.enqueue_dependents(&mut running, &change.change, Some(&change.by)),
+                Some(change) = owned.recv() => self.wrote(&mut running, &change),
                 Some((resource, delta)) = told.recv() => self.apply(&mut running, resource, delta),
+                Some(Ok(error)) = watches.join_next() => return Err(error),
+                Ok(()) = active.changed() => {}
                 Some(ended) = running.passes.join_next() => if let Ok(ended) = ended { self.finish(&mut running, ended) },
                 () = async { if let Some(at) = wake { tokio::time::sleep_until(at).await } }, if wake.is_some() => running.queue.wake_due(Instant::now()),
             }
@@ -135,15 +163,18 @@ impl Operator {
         if tokio::time::timeout(PASS_DEADLINE, ended).await.is_err() {
             tracing::warn!("stopped before every pass had ended");
         }
+        Ok(())
     }
 
-    fn start(&self, watches: &mut JoinSet<()>, deltas: &mpsc::Sender<(&'static Resource, Delta)>) -> Running {
+    fn start(&self, watches: &mut JoinSet<RunError>, deltas: &mpsc::Sender<(&'static Resource, Delta)>) -> Running {
         let mut unsynced = BTreeSet::new();
         for kind in self.setup.kinds {
             let world = (self.setup.world_of)(*kind);
             for access in kind.reads().iter().filter(|access| access.verbs.contains(&Verb::Watch)) {
                 if unsynced.insert(access.resource) {
-                    watches.spawn(follow(world.clone(), access.resource, deltas.clone()));
+                    let feed = Feed::of(access.resource, &self.setup.settings.system_namespace);
+                    self.setup.telemetry.feed_expected(access.resource);
+                    watches.spawn(follow(world.clone(), feed, self.setup.telemetry.clone(), deltas.clone()));
                 }
             }
         }
@@ -151,13 +182,36 @@ impl Operator {
     }
 
     fn apply(&self, running: &mut Running, resource: &'static Resource, delta: Delta) {
-        if matches!(delta, Delta::Listed(_)) {
-            running.unsynced.remove(resource);
-        }
+        let first = matches!(delta, Delta::Listed { .. }) && running.unsynced.remove(resource);
         for change in self.cache.apply(resource, delta) {
+            self.setup.telemetry.object_changed(change.before.as_deref(), change.after.as_deref());
             self.enqueue(running, &change);
             self.enqueue_dependents(running, &change, None);
         }
+        if first {
+            self.begin_kinds(running, resource);
+        }
+    }
+
+    /// Objects of kinds that waited for this resource alone.
+    fn begin_kinds(&self, running: &mut Running, resource: &'static Resource) {
+        let reads = |kind: &&&'static dyn AnyKind| kind.reads().iter().any(|access| access.resource == resource);
+        for kind in self.setup.kinds.iter().filter(reads) {
+            if !running.is_begun(*kind) {
+                continue;
+            }
+            for key in self.cache.keys(kind.resource()) {
+                let key = Arc::new(key);
+                let priority = running.priority(&key);
+                running.queue.push(key, priority);
+            }
+        }
+    }
+
+    /// A pass changed something.
+    fn wrote(&self, running: &mut Running, own: &OwnChange) {
+        self.setup.telemetry.object_changed(own.change.before.as_deref(), own.change.after.as_deref());
+        self.enqueue_dependents(running, &own.change, Some(&own.by));
     }
 
     fn kind_of(&self, key: &ObjectKey) -> Option<&'static dyn AnyKind> {
@@ -166,23 +220,17 @@ impl Operator {
 
     /// The changed object itself.
     fn enqueue(&self, running: &mut Running, change: &Change) {
-        if self.kind_of(&change.key).is_none() {
-            return;
-        }
+        let Some(kind) = self.kind_of(&change.key) else { return };
         let key = Arc::new(change.key.clone());
         if change.after.is_none() {
             running.seen.remove(&key);
             running.queue.wake_at(key, None);
             return;
         }
-        let priority = if key.resource == &DECISION {
-            Priority::Human
-        } else if running.seen.insert(key.clone()) {
-            Priority::New
-        } else {
-            Priority::Rest
-        };
-        running.queue.push(key, priority);
+        if running.is_begun(kind) {
+            let priority = running.priority(&key);
+            running.queue.push(key, priority);
+        }
     }
 
     /// Whoever read it, except the pass that changed it.
@@ -200,7 +248,7 @@ impl Operator {
     }
 
     fn hand_out(&self, running: &mut Running, own: &mpsc::UnboundedSender<OwnChange>) {
-        if !running.unsynced.is_empty() {
+        if !*self.setup.active.borrow() {
             return;
         }
         while let Some(key) = running.queue.pop() {
@@ -213,7 +261,14 @@ impl Operator {
                 dependencies: self.dependencies.clone(),
                 own: own.clone(),
             };
-            running.passes.spawn(async move { PassEnd { key, end: pass.run().await } });
+            let telemetry = self.setup.telemetry.clone();
+            running.passes.spawn(async move {
+                let began = Instant::now();
+                let span = telemetry.pass_span(&key, pass.cache.peek(&key).as_deref());
+                let end = pass.run().instrument(span).await;
+                telemetry.passed(kind.resource().kind, &end, began.elapsed());
+                PassEnd { key, end }
+            });
         }
     }
 
@@ -255,6 +310,8 @@ impl Operator {
             busy: running.queue.busy(),
             next_wake: running.queue.next_wake(),
         };
+        self.setup.telemetry.tick();
+        self.setup.telemetry.queue(load.backlog, load.busy);
         self.load.send_if_modified(|present| {
             if *present == load {
                 false
@@ -266,20 +323,50 @@ impl Operator {
     }
 }
 
-/// Feeds one resource's deltas to the runner; opens the watch again after an error.
-async fn follow(world: Arc<dyn World>, resource: &'static Resource, deltas: mpsc::Sender<(&'static Resource, Delta)>) {
+impl Running {
+    /// Whether everything that the kind reads has been listed.
+    fn is_begun(&self, kind: &dyn AnyKind) -> bool {
+        kind.reads().iter().all(|access| !self.unsynced.contains(access.resource))
+    }
+
+    fn priority(&mut self, key: &Arc<ObjectKey>) -> Priority {
+        if key.resource == &DECISION {
+            Priority::Human
+        } else if self.seen.insert(key.clone()) {
+            Priority::New
+        } else {
+            Priority::Rest
+        }
+    }
+}
+
+/// Feeds one resource's deltas to the runner; opens a watch that has ended again. Ends when it cannot go on.
+async fn follow(world: Arc<dyn World>, feed: Feed, telemetry: Telemetry, deltas: mpsc::Sender<(&'static Resource, Delta)>) -> RunError {
+    let resource = feed.resource;
+    let mut back = None;
     loop {
-        let mut watch = world.watch(resource);
+        let mut watch = world.watch(&feed);
         while let Some(delta) = watch.next().await {
             match delta {
                 Ok(delta) => {
-                    if deltas.send((resource, delta)).await.is_err() {
-                        return;
+                    back = None;
+                    if matches!(delta, Delta::Listed { .. } | Delta::Resumed) {
+                        telemetry.feed_live(resource);
+                    }
+                    // The receiver goes only when the operator stops, and this task with it.
+                    let _ = deltas.send((resource, delta)).await;
+                }
+                Err(error @ WorldError::WentBack { .. }) => {
+                    tracing::error!(%resource, %error, "watch refused");
+                    telemetry.feed_refused(resource);
+                    telemetry.feed_down(resource, &error);
+                    if back.get_or_insert_with(Instant::now).elapsed() > BACK_FOR_GOOD {
+                        return RunError::WentBack { resource, error };
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%resource, %error, "watch ended");
-                    break;
+                    tracing::warn!(%resource, %error, "watch interrupted");
+                    telemetry.feed_down(resource, &error);
                 }
             }
         }
@@ -299,13 +386,9 @@ struct Pass {
 
 impl Pass {
     async fn run(self) -> Result<Passed, Ended> {
-        let read = TrackedRead::new(self.cache.clone(), self.dependencies.clone(), self.key.clone());
-        let world = WriteThrough {
-            world: (self.setup.world_of)(self.kind),
-            cache: self.cache.clone(),
-            by: self.key.clone(),
-            told: self.own.clone(),
-        };
+        let rights = (self.setup.world_of)(self.kind);
+        let read = TrackedRead::new(self.cache.clone(), rights.clone(), self.dependencies.clone(), self.key.clone());
+        let world = WriteThrough { world: rights, cache: self.cache.clone(), by: self.key.clone(), told: self.own.clone() };
         let clock = self.setup.clock.as_ref();
         let ledger = ObjectLedger { read: &read, world: &world, clock, system_namespace: &self.setup.settings.system_namespace };
         let backends = CountedCalls::new(self.setup.backends.clone());

@@ -11,9 +11,8 @@ use futures::future;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
 
-use crate::engine::port::{Delta, Query, Read, World, WorldError};
+use crate::engine::port::{Delta, Feed, Query, Read, World, WorldError};
 use crate::model::object::{Object, ObjectKey};
-use crate::model::resource::Resource;
 
 /// A moment at which a run can be interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -246,8 +245,8 @@ impl World for Faulty {
     }
 
     /// Falls silent when the process dies.
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
         let silence = futures::stream::pending();
-        self.world.watch(resource).take_until(self.plan.crashed()).chain(silence).boxed()
+        self.world.watch(feed).take_until(self.plan.crashed()).chain(silence).boxed()
     }
 }

@@ -11,6 +11,6 @@ mod n8n_clone;
 mod n8n_publish;
 mod n8n_template;
 mod other_systems;
-mod rig;
+pub mod rig;
 mod secrets;
 mod sockets;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use mandate::engine::port::{Clock, Identifiers, VirtualClock, WorldError};
+use mandate::engine::port::{Clock, Feed, Identifiers, VirtualClock, WorldError};
 use mandate::model::object::{Object, ObjectKey};
 use mandate::model::resource::{BUILT_IN, NAMESPACE, Resource, ours};
 use mandate::world::memory::{AllowAll, Memory, MemoryOptions};
@@ -221,4 +221,9 @@ fn bad_request(error: WorldError) -> String {
         WorldError::BadRequest(message) => message,
         other => panic!("{other}"),
     }
+}
+
+/// A feed of everything there is of a resource.
+fn whole(resource: &'static Resource) -> Feed {
+    Feed { resource, namespace: None, metadata_only: false }
 }

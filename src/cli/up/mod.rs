@@ -101,7 +101,7 @@ struct Running {
     load: watch::Receiver<Load>,
     trigger: ShutdownTrigger,
     stop: watch::Sender<bool>,
-    operator: JoinHandle<()>,
+    operator: JoinHandle<Result<(), CommandError>>,
     tasks: tokio::task::JoinSet<Result<(), CommandError>>,
 }
 
@@ -137,7 +137,10 @@ impl Running {
         let operator = Operator::new(setup);
         let load = operator.load();
         let mut stopped = stop.subscribe();
-        let operator = tokio::spawn(async move { operator.run(async move { drop(stopped.wait_for(|stop| *stop).await) }).await });
+        let operator = tokio::spawn(async move {
+            let ended = operator.run(async move { drop(stopped.wait_for(|stop| *stop).await) }).await;
+            ended.map_err(failed("running the operator"))
+        });
         let agent = Agent { server: Arc::new(memory.clone()), store: state.store };
         Ok(Self { memory, agent, load, trigger, stop, operator, tasks })
     }

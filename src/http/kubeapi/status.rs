@@ -207,6 +207,8 @@ impl From<WorldError> for Refusal {
                 let seconds = retry_after.map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).with(Details::later(seconds))
             }
+            error @ WorldError::WentBack { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", error.to_string())
+                .with(Details::later(RETRY_AFTER_SECONDS)),
             // A 5xx without Retry-After: the client must look before it asks again.
             WorldError::Unknown(what) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: no answer to {what}: it may have happened"))

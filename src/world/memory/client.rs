@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::Memory;
-use crate::engine::port::{Access, Delta, Query, Read, Verb, World, WorldError};
+use crate::engine::port::{Access, Delta, Feed, Query, Read, Verb, World, WorldError};
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
-use crate::world::server::{ApiServer, FieldValidation, Identity, Preconditions, Selection, Subresource, WatchEvent, WriteOptions};
+use crate::world::server::{ApiServer, FieldValidation, Identity, Listed, Preconditions, Selection, Subresource, WatchEvent, WriteOptions};
 
 /// The controller's own documents are known to the last field: an unknown one is a fault of ours, not to be swallowed.
 const STRICT: WriteOptions = WriteOptions { field_validation: FieldValidation::Strict, dry_run: false };
@@ -86,14 +86,15 @@ impl Client {
         Ok(self.memory.update(&self.identity, object.clone(), subresource, STRICT).await?.object)
     }
 
-    async fn begin_watch(&self, resource: &'static Resource) -> Result<(Vec<Arc<Object>>, BoxStream<'static, WatchEvent>), WorldError> {
-        let everything = ObjectKey::new(resource, "", "");
-        let selection = Selection { resource, namespace: None, fields: String::new(), labels: String::new() };
+    async fn begin_watch(&self, feed: &Feed) -> Result<(Listed, BoxStream<'static, WatchEvent>), WorldError> {
+        let resource = feed.resource;
+        let everything = ObjectKey::new(resource, feed.namespace.as_deref().unwrap_or(""), "");
+        let selection = Selection { resource, namespace: feed.namespace.clone(), fields: String::new(), labels: String::new() };
         self.begin(Verb::List, &everything)?;
         let listed = self.memory.list(&self.identity, &selection).await?;
         self.begin(Verb::Watch, &everything)?;
         let events = self.memory.watch(&self.identity, &selection, listed.resource_version).await?;
-        Ok((listed.objects, events))
+        Ok((listed, events))
     }
 }
 
@@ -148,15 +149,24 @@ impl World for Client {
     }
 
     /// Lists again when it has fallen out of the history: nothing is missed, what vanished meanwhile is not in the list.
-    fn watch(&self, resource: &'static Resource) -> BoxStream<'static, Result<Delta, WorldError>> {
-        let begin = Watching::Begin(self.clone(), resource);
+    fn watch(&self, feed: &Feed) -> BoxStream<'static, Result<Delta, WorldError>> {
+        let begin = Watching::Begin(self.clone(), feed.clone());
         stream::unfold(begin, Watching::next).boxed()
     }
 }
 
+/// As much of an object as the feed tells.
+fn seen(feed: &Feed, object: Arc<Object>) -> Arc<Object> {
+    if !feed.metadata_only {
+        return object;
+    }
+    let told = ["apiVersion", "kind", "metadata"].into_iter().filter_map(|field| Some((field.to_owned(), object.body.get(field)?.clone())));
+    Arc::new(Object { resource: object.resource, body: told.collect::<serde_json::Map<_, _>>().into() })
+}
+
 enum Watching {
-    Begin(Client, &'static Resource),
-    Follow(Client, &'static Resource, BoxStream<'static, WatchEvent>),
+    Begin(Client, Feed),
+    Follow(Client, Feed, BoxStream<'static, WatchEvent>),
     Ended,
 }
 
@@ -165,27 +175,31 @@ impl Watching {
         loop {
             self = match self {
                 Self::Ended => return None,
-                Self::Begin(client, resource) => match client.begin_watch(resource).await {
-                    Ok((objects, events)) => return Some((Ok(Delta::Listed(objects)), Self::Follow(client, resource, events))),
+                Self::Begin(client, feed) => match client.begin_watch(&feed).await {
+                    Ok((listed, events)) => {
+                        let objects = listed.objects.into_iter().map(|object| seen(&feed, object)).collect();
+                        let delta = Delta::Listed { objects, version: listed.resource_version };
+                        return Some((Ok(delta), Self::Follow(client, feed, events)));
+                    }
                     // Between the list and the watch, the history can outrun us only when writes never stop.
                     Err(WorldError::Gone(_)) => {
                         tokio::task::yield_now().await;
-                        Self::Begin(client, resource)
+                        Self::Begin(client, feed)
                     }
                     Err(error) => return Some((Err(error), Self::Ended)),
                 },
-                Self::Follow(client, resource, mut events) => match events.next().await {
-                    Some(event) => return Some((Ok(delta(event)), Self::Follow(client, resource, events))),
-                    None => Self::Begin(client, resource),
+                Self::Follow(client, feed, mut events) => match events.next().await {
+                    Some(event) => return Some((Ok(delta(&feed, event)), Self::Follow(client, feed, events))),
+                    None => Self::Begin(client, feed),
                 },
             };
         }
     }
 }
 
-fn delta(event: WatchEvent) -> Delta {
+fn delta(feed: &Feed, event: WatchEvent) -> Delta {
     match event {
-        WatchEvent::Added(object) | WatchEvent::Modified(object) => Delta::Applied(object),
-        WatchEvent::Deleted(object) => Delta::Deleted(object),
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => Delta::Applied(seen(feed, object)),
+        WatchEvent::Deleted(object) => Delta::Deleted(seen(feed, object)),
     }
 }

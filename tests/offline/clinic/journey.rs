@@ -75,7 +75,7 @@ async fn a_request_costs_seven_status_writes_and_a_settled_world_is_silent() {
     };
     let status_writes = |clients: &Clients| clients["ProvisioningRequest"].requests().get(&Verb::UpdateStatus).copied().unwrap_or(0);
     let stopped = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(async move { operator.run(async { drop(stopped.1.await) }).await });
+    let running = tokio::spawn(async move { operator.run(async { drop(stopped.1.await) }).await.unwrap() });
     let mut load = load;
     load.wait_for(|load| load.is_settled(super::rig::HORIZON)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -246,7 +246,7 @@ impl Rig {
     pub fn run_with(&self, operator: Operator) -> AtWork {
         let load = operator.load();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let task = tokio::spawn(async move { operator.run(async { drop(stopped.await) }).await });
+        let task = tokio::spawn(async move { operator.run(async { drop(stopped.await) }).await.unwrap() });
         AtWork { load, stop, task }
     }
 
@@ -345,7 +345,7 @@ impl Rig {
 /// Runs an operator until it is settled, and stops it.
 pub async fn settle(operator: Operator) {
     let settled = settled(operator.load(), HORIZON);
-    tokio::time::timeout(Duration::from_secs(3600), operator.run(settled)).await.expect("the world settles within an hour");
+    tokio::time::timeout(Duration::from_secs(3600), operator.run(settled)).await.expect("the world settles within an hour").unwrap();
 }
 
 /// Until nothing is to be done for this long.

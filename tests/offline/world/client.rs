@@ -39,7 +39,7 @@ async fn what_no_kind_declares_is_refused_by_resource_and_verb() {
             format!("{user} list resource \"secrets\" in API group \"\" at the cluster scope: no kind declares it"),
         ),
         (
-            client.watch(&GADGET).next().await.unwrap().err(),
+            client.watch(&whole(&GADGET)).next().await.unwrap().err(),
             format!("{user} watch resource \"gadgets\" in API group \"mandate.dev\" at the cluster scope: no kind declares it"),
         ),
     ] {
@@ -90,7 +90,8 @@ async fn objects_are_found_by_what_they_are_about() {
 
 fn words(delta: &Delta) -> String {
     match delta {
-        Delta::Listed(objects) => format!("listed {}", objects.len()),
+        Delta::Listed { objects, .. } => format!("listed {}", objects.len()),
+        Delta::Resumed => "resumed".to_owned(),
         Delta::Applied(object) => format!("applied {}", object.name()),
         Delta::Deleted(object) => format!("deleted {}", object.name()),
     }
@@ -101,7 +102,7 @@ async fn a_watch_begins_with_the_list_and_lists_again_after_it_fell_behind() {
     let memory = world_of(MemoryOptions { clock: virtual_clock(), ..options() }).await;
     create(&memory, widget("a", json!({}))).await.unwrap();
     let client = client(&memory);
-    let mut deltas = client.watch(&WIDGET).map(|delta| words(&delta.unwrap()));
+    let mut deltas = client.watch(&whole(&WIDGET)).map(|delta| words(&delta.unwrap()));
     assert_eq!(deltas.next().await.unwrap(), "listed 1");
     create(&memory, widget("b", json!({}))).await.unwrap();
     assert_eq!(deltas.next().await.unwrap(), "applied b");

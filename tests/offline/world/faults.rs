@@ -93,7 +93,7 @@ async fn watches_fall_silent_when_the_process_dies() {
     let memory = world().await;
     let plan = CrashPlan::new(FaultPoint::Nth(1), Fault::Crash);
     let world = through(&memory, &plan);
-    let mut deltas = world.watch(&WIDGET);
+    let mut deltas = world.watch(&whole(&WIDGET));
     assert!(deltas.next().await.is_some());
     assert_eq!(plan.tick(Point::BeforeCall), Verdict::Crash, "another participant is where it dies");
     create(&memory, widget("a", json!({}))).await.unwrap();
