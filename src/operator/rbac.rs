@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::guards::{BREAK_GLASS, OPERATORS, kept, relayed};
+use super::leader;
 use crate::engine::port::{Access, Verb};
 use crate::kinds::KINDS;
 use crate::kinds::assistantdeployment::api::DEPLOYMENT;
@@ -16,7 +17,7 @@ use crate::kinds::crd;
 use crate::kinds::operatordecision::api::DECISION;
 use crate::kinds::tenant::api::{ADMIN_ROLE, CONSUMER_ROLE, VIEWER_ROLE};
 use crate::model::decision::Act;
-use crate::model::resource::{GROUP, Resource, SECRET};
+use crate::model::resource::{GROUP, Resource};
 
 /// Name of the controller's service account, roles and bindings.
 const CONTROLLER: &str = "mandate";
@@ -64,27 +65,22 @@ pub fn yaml(system_namespace: &str) -> Result<String, serde_yaml::ser::Error> {
 
 /// What the controller may in every namespace.
 fn controller_rules() -> Vec<Value> {
-    let mut rules = rules_of(&declared(|resource| !is_platform_only(resource)));
+    let mut rules = rules_of(&declared(|resource| !resource.is_platform_only()));
     let names: BTreeSet<&str> = [ADMIN_ROLE, VIEWER_ROLE, CONSUMER_ROLE].into();
     rules.push(json!({"apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": names, "verbs": ["bind"]}));
     rules
 }
 
-/// What the controller may in the system namespace only: what kinds declare of it, and the lease of the leader.
+/// What the controller may in the system namespace only: secrets, and the lease of the leader.
 fn platform_rules() -> Vec<Value> {
-    let mut grants = declared(is_platform_only);
-    grants.insert(("coordination.k8s.io", "leases".to_owned()), READ.into_iter().chain(["create", "update"]).collect());
-    rules_of(&grants)
+    rules_of(&declared(Resource::is_platform_only))
 }
 
-fn is_platform_only(resource: &Resource) -> bool {
-    resource == &SECRET
-}
-
-/// What the kinds declare of some resources.
+/// What the kinds, and the election of a leader, declare of some resources.
 fn declared(of: impl Fn(&Resource) -> bool) -> Grants {
     let mut grants = Grants::new();
-    for Access { resource, verbs } in KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())) {
+    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())).chain([&leader::ACCESS]);
+    for Access { resource, verbs } in accesses {
         for verb in verbs.iter().filter(|_| of(resource)) {
             let (verb, part) = words(*verb);
             grants.entry((resource.group, format!("{}{part}", resource.plural))).or_default().insert(verb);

@@ -8,6 +8,9 @@
 
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
+mod guards;
+mod ours;
+mod rbac;
 mod server;
 
 use std::process::ExitCode;
@@ -53,7 +56,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    [server::alone()].into_iter().flatten().collect()
+    [guards::alone(), rbac::alone(), server::alone()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
