@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::guards::{BREAK_GLASS, OPERATORS, kept, relayed};
+use super::leader;
 use crate::engine::port::{Access, Verb};
 use crate::kinds::KINDS;
 use crate::kinds::assistantdeployment::api::DEPLOYMENT;
@@ -70,17 +71,16 @@ fn controller_rules() -> Vec<Value> {
     rules
 }
 
-/// What the controller may in the system namespace only: what kinds declare of it, and the lease of the leader.
+/// What the controller may in the system namespace only: secrets, and the lease of the leader.
 fn platform_rules() -> Vec<Value> {
-    let mut grants = declared(Resource::is_platform_only);
-    grants.insert(("coordination.k8s.io", "leases".to_owned()), READ.into_iter().chain(["create", "update"]).collect());
-    rules_of(&grants)
+    rules_of(&declared(Resource::is_platform_only))
 }
 
-/// What the kinds declare of some resources.
+/// What the kinds, and the election of a leader, declare of some resources.
 fn declared(of: impl Fn(&Resource) -> bool) -> Grants {
     let mut grants = Grants::new();
-    for Access { resource, verbs } in KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())) {
+    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())).chain([&leader::ACCESS]);
+    for Access { resource, verbs } in accesses {
         for verb in verbs.iter().filter(|_| of(resource)) {
             let (verb, part) = words(*verb);
             grants.entry((resource.group, format!("{}{part}", resource.plural))).or_default().insert(verb);

@@ -11,6 +11,8 @@ pub struct Api {
     client: Client,
     address: String,
     token: String,
+    /// `Impersonate-` headers.
+    acting_as: Vec<(&'static str, String)>,
 }
 
 /// A reply.
@@ -43,12 +45,22 @@ impl Api {
         for trusted in Certificate::from_pem_bundle(certificate.as_bytes()).unwrap() {
             builder = builder.add_root_certificate(trusted);
         }
-        Self { client: builder.build().unwrap(), address, token: user.token.to_owned() }
+        Self { client: builder.build().unwrap(), address, token: user.token.to_owned(), acting_as: Vec::new() }
+    }
+
+    /// The same, as somebody else in these groups.
+    pub fn acting_as(mut self, user: &str, groups: &[&str]) -> Self {
+        self.acting_as = vec![("impersonate-user", user.to_owned())];
+        self.acting_as.extend(groups.iter().map(|group| ("impersonate-group", (*group).to_owned())));
+        self
     }
 
     /// One request. `content` is the content type of the body.
     pub async fn send(&self, method: Method, path: &str, content: &str, body: Option<&Value>) -> Result<Reply, reqwest::Error> {
         let mut request = self.client.request(method, format!("{}{path}", self.address)).bearer_auth(&self.token);
+        for (name, value) in &self.acting_as {
+            request = request.header(*name, value);
+        }
         if let Some(body) = body {
             request = request.header("content-type", content).body(body.to_string());
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use mandate::engine::port::Verb;
 use mandate::kinds::{KINDS, crd};
 use mandate::operator::guards::{self, EmbeddedRights, OPERATORS, manifest};
-use mandate::operator::rbac;
+use mandate::operator::{leader, rbac};
 use mandate::world::server::{Authorizer, Identity, Subresource};
 use serde_json::{Value, json};
 
@@ -55,8 +55,8 @@ fn granted(role: &Value) -> BTreeSet<String> {
 }
 
 fn declared(platform_only: bool) -> BTreeSet<String> {
-    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes()));
-    let wanted = accesses.filter(|access| (access.resource.plural == "secrets") == platform_only);
+    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())).chain([&leader::ACCESS]);
+    let wanted = accesses.filter(|access| access.resource.is_platform_only() == platform_only);
     let word = |verb: &Verb| match verb {
         Verb::Get => " get",
         Verb::List => " list",
@@ -76,8 +76,7 @@ fn the_controller_gets_what_its_kinds_declare_and_nothing_else() {
     let mut everywhere = declared(false);
     everywhere.insert("rbac.authorization.k8s.io/clusterroles bind".into());
     assert_eq!(granted(&named("ClusterRole", "mandate")), everywhere);
-    let mut at_home = declared(true);
-    at_home.extend(["get", "list", "watch", "create", "update"].map(|verb| format!("coordination.k8s.io/leases {verb}")));
+    let at_home = declared(true);
     let role = named("Role", "mandate");
     assert_eq!(granted(&role), at_home);
     assert_eq!(role["metadata"]["namespace"], "mandate-system");
