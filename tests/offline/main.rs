@@ -5,6 +5,7 @@ mod architecture;
 mod broken;
 mod cli;
 mod clinic;
+mod cluster;
 mod documented;
 mod examples;
 mod hashes;
