@@ -69,6 +69,11 @@ pub async fn collection(api: &Api, definition: &Definition, namespace: Option<St
             Ok(object) => deleted.push(object),
             // Gone meanwhile, or a successor of the same name that was not selected.
             Err(WorldError::NotFound(_) | WorldError::Conflict { .. }) => {}
+            // Admission is asked about a collection without a name, and says so.
+            Err(WorldError::Forbidden { key, message }) => {
+                let key = ObjectKey { name: "Unknown".into(), ..key };
+                return Err(WorldError::Forbidden { key, message }.into());
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -40,6 +40,7 @@ struct Details {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct StatusCause {
+    #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'static str,
     message: String,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -195,7 +196,11 @@ impl From<WorldError> for Refusal {
             WorldError::Invalid { key, causes } => Self::invalid(key.resource, &key.name, causes),
             WorldError::Forbidden { key, message } => {
                 let subject = if key.name.is_empty() { key.resource.to_string() } else { format!("{} {:?}", key.resource, key.name) };
-                Self::forbidden(format!("{subject} is forbidden: {message}")).with(Details::of(&key))
+                // Admission policies repeat themselves as a cause; RBAC does not.
+                let denial = message.starts_with("ValidatingAdmissionPolicy '");
+                let cause = StatusCause { reason: "", message: message.clone(), field: String::new() };
+                let causes = denial.then_some(cause).into_iter().collect();
+                Self::forbidden(format!("{subject} is forbidden: {message}")).with(Details { causes, ..Details::of(&key) })
             }
             WorldError::BadRequest(message) => Self::bad_request(message),
             WorldError::TooLarge { key, bytes, limit } => {
