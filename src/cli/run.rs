@@ -8,10 +8,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::connect::Connection;
 use super::{CommandError, Ended};
@@ -28,7 +25,7 @@ use crate::operator::leader::{self, Election, Farewell, Leadership};
 use crate::operator::runner::{Operator, RunError, Setup};
 use crate::operator::secrets::WorldSecrets;
 use crate::operator::supervise::{Asked, Stage, Supervisor};
-use crate::operator::telemetry::{JsonLines, MeteredCalls, MeteredWorld, Telemetry};
+use crate::operator::telemetry::{MeteredCalls, MeteredWorld, Telemetry, log_json_to_stderr};
 use crate::world::cluster::{self, Cluster};
 
 /// How long passes under way may take to end after a signal: a call may take its deadline.
@@ -69,8 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
 /// Each event as one line of JSON on stderr; `MANDATE_LOG=debug` says more, per module if need be.
 pub(super) fn log_json() {
     let asked = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).with_env_var("MANDATE_LOG").from_env_lossy();
-    let lines = JsonLines::new(Arc::new(SystemClock), std::io::stderr).with_filter(asked);
-    tracing_subscriber::registry().with(lines).init();
+    log_json_to_stderr(Arc::new(SystemClock), asked);
 }
 
 fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> CommandError {
@@ -130,7 +126,10 @@ async fn operate(arguments: &Arguments) -> Result<Ended, CommandError> {
         let (trigger, shutdown) = Shutdown::channel();
         tokio::select! {
             served = serve(listener, health::router(telemetry), shutdown) => served,
-            _ = stop.requested() => Ok(trigger.shut_down()),
+            _ = stop.requested() => {
+                trigger.shut_down();
+                Ok(())
+            }
         }
     });
     supervisor.run(signal).await.map(|()| Ended::Ok).map_err(failed("running"))

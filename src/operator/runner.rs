@@ -35,6 +35,8 @@ use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
 use crate::model::time::Time;
 
+/// Longest silence of an idle loop.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Pause before a watch that ended is opened again.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
 /// A stale replica catches up within this time; a world that is still behind was restored.
@@ -155,6 +157,8 @@ impl Operator {
                 Some(Ok(error)) = watches.join_next() => return Err(error),
                 Ok(()) = active.changed() => {}
                 Some(ended) = running.passes.join_next() => if let Ok(ended) = ended { self.finish(&mut running, ended) },
+                // So that whoever asks whether the loop still turns is answered by an idle one, too.
+                () = tokio::time::sleep(HEARTBEAT) => {}
                 () = async { if let Some(at) = wake { tokio::time::sleep_until(at).await } }, if wake.is_some() => running.queue.wake_due(Instant::now()),
             }
         }

@@ -34,7 +34,7 @@ use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::{GROUP, Resource};
 
 pub use self::feeds::{FeedState, Unready};
-pub use self::logs::JsonLines;
+pub use self::logs::{JsonLines, log_json_to_stderr};
 pub use self::meter::{MeteredCalls, MeteredWorld, code_of};
 
 /// Seconds; a pass without calls takes milliseconds, its longest end is the pass deadline and a call's beyond it.

@@ -6,12 +6,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 #![allow(clippy::disallowed_methods, reason = "where the tests run is told by the environment")]
 
+mod clinic;
+mod conformance;
 #[allow(dead_code, unused_imports, reason = "the harness is whole before every part of it has its test")]
 mod control_plane;
 mod guards;
 mod ours;
+mod parity;
 mod rbac;
+mod replicas;
+mod rig;
 mod server;
+mod twins;
 
 use std::process::ExitCode;
 
@@ -51,12 +57,12 @@ impl Test {
 
 /// Tests that share a control plane.
 fn shared() -> Vec<Test> {
-    [server::shared()].into_iter().flatten().collect()
+    [conformance::shared(), parity::shared(), server::shared()].into_iter().flatten().collect()
 }
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    [guards::alone(), rbac::alone(), server::alone()].into_iter().flatten().collect()
+    [server::alone(), guards::alone(), rbac::alone(), clinic::alone(), replicas::alone()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! Tasks live and end together, and the end says which and why.
 
+#![allow(clippy::unwrap_used, reason = "clippy permits it in test functions only, not in what they share")]
+
 use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::sync::{Arc, Mutex};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::duplicates;
 use super::status::Refusal;
+use crate::engine::port::Cause;
 use crate::model::object::{Object, ObjectKey};
 use crate::world::server::{Definition, FieldValidation};
 
@@ -60,7 +61,8 @@ pub fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
 /// 400 when it is no JSON, or when fields are repeated and validation is strict.
 pub fn document(text: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), Refusal> {
     let unreadable = |error: serde_json::Error| Refusal::bad_request(format!("error decoding the body: {error}"));
-    let value = serde_json::from_slice(text).map_err(unreadable)?;
+    let mut value = serde_json::from_slice(text).map_err(unreadable)?;
+    whole_numbers(&mut value);
     let repeated = match validation {
         FieldValidation::Ignore => Vec::new(),
         FieldValidation::Warn | FieldValidation::Strict => duplicates::find(text).map_err(unreadable)?,
@@ -70,6 +72,22 @@ pub fn document(text: &[u8], validation: FieldValidation) -> Result<(Value, Vec<
         return Err(Refusal::bad_request(format!("strict decoding error: {}", remarks.join(", "))));
     }
     Ok((value, remarks))
+}
+
+/// `2.0` is `2`: what is stored is what the API server would send back.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            // Beyond this a floating-point number no longer knows its last digit.
+            let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0);
+            if let Some(integer) = whole.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+                *number = integer.into();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// Where a sent object is going.
@@ -101,7 +119,7 @@ pub fn object(definition: &Definition, destination: Destination<'_>, value: Valu
             if metadata.get("generateName").is_some_and(|name| name != "") && metadata.get("name").is_none_or(|name| name == "") {
                 return Err(Refusal::bad_request("metadata.generateName is not supported here: set metadata.name"));
             }
-            place(metadata, namespace.unwrap_or(""))?;
+            place(metadata, definition, namespace.unwrap_or(""))?;
         }
         Destination::Object(key) => {
             let name = metadata.get("name").and_then(Value::as_str).unwrap_or("");
@@ -109,7 +127,7 @@ pub fn object(definition: &Definition, destination: Destination<'_>, value: Valu
                 let message = format!("the name of the object ({name}) does not match the name on the URL ({})", key.name);
                 return Err(Refusal::bad_request(message));
             }
-            place(metadata, &key.namespace)?;
+            place(metadata, definition, &key.namespace)?;
         }
     }
     Ok(Object { resource, body: Value::Object(body) })
@@ -125,6 +143,12 @@ fn type_field(body: &mut Map<String, Value>, definition: &Definition, field: &st
     if stated.is_empty() {
         return Err(Refusal::bad_request(format!("{field:?} is missing in the body of the request: expected {expected:?}")));
     }
+    if stated != expected && field == "kind" && definition.schema.is_some() {
+        let cause =
+            Cause { field: field.into(), reason: "FieldValueInvalid", message: format!("Invalid value: {stated:?}: must be {expected}") };
+        let name = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or("");
+        return Err(Refusal::invalid(definition.resource, name, vec![cause]));
+    }
     if stated != expected {
         return Err(Refusal::bad_request(format!("the {spoken} in the data ({stated}) does not match the expected {spoken} ({expected})")));
     }
@@ -132,7 +156,11 @@ fn type_field(body: &mut Map<String, Value>, definition: &Definition, field: &st
 }
 
 /// Sees to it that the object is in the namespace that the path names (empty: in none).
-fn place(metadata: &mut Map<String, Value>, namespace: &str) -> Result<(), Refusal> {
+fn place(metadata: &mut Map<String, Value>, definition: &Definition, namespace: &str) -> Result<(), Refusal> {
+    if !definition.resource.namespaced {
+        metadata.remove("namespace");
+        return Ok(());
+    }
     let stated = metadata.get("namespace").and_then(Value::as_str).unwrap_or("");
     if stated.is_empty() && !namespace.is_empty() {
         metadata.insert("namespace".into(), namespace.into());

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde_json::{Value, json as value};
 
 use super::body;
-use super::query::{Parameters, dry_run, unsupported};
+use super::query::Parameters;
 use super::read::selection;
 use super::status::{Refusal, json};
 use super::{Api, Asked};
 use crate::engine::port::WorldError;
 use crate::model::object::{Object, ObjectKey};
+use crate::model::resource::NAMESPACE;
 use crate::world::server::{Definition, FieldValidation, Preconditions, Subresource};
 
 /// `DeleteOptions` as sent. A grace period means nothing here and is accepted.
@@ -40,16 +41,19 @@ pub async fn object(api: &Api, key: &ObjectKey, subresource: Subresource, asked:
     let (parts, sent) = asked.request.into_parts();
     let preconditions = preconditions(&parts.headers, &asked.parameters, &body::read(sent).await?)?;
     let object = api.parts.server.delete(&asked.who, key, &preconditions).await?;
-    if object.is_going() && !object.finalizers().is_empty() {
+    if object.is_going() && (!object.finalizers().is_empty() || *key.resource == NAMESPACE) {
         return Ok(json(StatusCode::OK, &object.body));
     }
-    let document = value!({
+    let mut document = value!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": {"name": key.name, "group": key.resource.group, "kind": key.resource.plural, "uid": object.uid()},
+        "details": {"name": key.name, "kind": key.resource.plural, "uid": object.uid()},
     });
+    if !key.resource.group.is_empty() {
+        document["details"]["group"] = key.resource.group.into();
+    }
     Ok(json(StatusCode::OK, &document))
 }
 
@@ -78,7 +82,10 @@ pub async fn collection(api: &Api, definition: &Definition, namespace: Option<St
         }
     }
     let items: Vec<&Value> = deleted.iter().map(|object| &object.body).collect();
-    let metadata = value!({"resourceVersion": api.parts.server.resource_version().to_string()});
+    let mut metadata = value!({"resourceVersion": api.parts.server.resource_version().to_string()});
+    if definition.schema.is_some() {
+        metadata["continue"] = "".into();
+    }
     let (kind, api_version) = (format!("{}List", definition.resource.kind), definition.resource.api_version());
     Ok(json(StatusCode::OK, &value!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})))
 }
@@ -87,14 +94,17 @@ fn preconditions(headers: &HeaderMap, parameters: &Parameters, sent: &[u8]) -> R
     let options = if sent.is_empty() { DeleteOptions::default() } else { options(headers, sent)? };
     let DeleteOptions { preconditions, propagation_policy, dry_run: dry_runs } = options;
     let mut dry_runs = dry_runs.iter().map(String::as_str).chain(parameters.text("dryRun"));
-    if dry_runs.try_fold(false, |any, stated| dry_run(stated).map(|dry| any || dry))? {
+    if dry_runs.try_fold(false, |any, stated| parameters.is_dry_run(stated).map(|dry| any || dry))? {
         return Err(Refusal::bad_request("dryRun is not supported for deletions here: nothing was deleted"));
     }
-    let policies = ["Background", "Foreground", "Orphan"];
+    let policies = ["Foreground", "Background", "Orphan"];
     if let Some(policy) = propagation_policy.as_deref().or(parameters.text("propagationPolicy"))
         && !policies.contains(&policy)
     {
-        return Err(unsupported("propagationPolicy", policy, &policies));
+        return Err(parameters.unsupported("propagationPolicy", policy, &["Foreground", "Background", "Orphan", "nil"]));
+    }
+    if let Some(policy) = propagation_policy.as_deref().or(parameters.text("propagationPolicy")).filter(|policy| *policy != "Background") {
+        return Err(Refusal::bad_request(format!("propagationPolicy {policy} is not supported here: nothing was deleted; use Background")));
     }
     let SentPreconditions { uid, resource_version } = preconditions.unwrap_or_default();
     Ok(Preconditions { uid, resource_version })

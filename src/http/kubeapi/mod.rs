@@ -135,7 +135,7 @@ async fn answer(api: &Api, path: &str, request: Request) -> Result<Response, Ref
     let target = target(definitions, path)?;
     let who = request.extensions().get::<Identity>().cloned().ok_or_else(Refusal::unauthorized)?;
     let method = request.method().clone();
-    let asked = Asked { who, parameters: Parameters::parse(request.uri())?, request };
+    let asked = Asked { who, parameters: Parameters::parse(&method, request.uri())?, request };
     match (target, method) {
         (Target::Roots(root), Method::GET) => Ok(discovery::root(definitions, root, accept::discovery_form(asked.request.headers())?)),
         (Target::Group(group), Method::GET) => discovery::group(definitions, &group),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::extract::Query;
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 
 use super::status::Refusal;
 use crate::engine::port::Cause;
@@ -35,6 +35,8 @@ pub enum IncludeObject {
 #[derive(Debug, Clone, Default)]
 pub struct Parameters {
     pairs: Vec<(String, String)>,
+    /// The options that they are, as the API server names them when it refuses one: `ListOptions`.
+    options: &'static str,
 }
 
 impl Parameters {
@@ -42,10 +44,17 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 when it is no list of pairs.
-    pub fn parse(uri: &Uri) -> Result<Self, Refusal> {
+    pub fn parse(method: &Method, uri: &Uri) -> Result<Self, Refusal> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Refusal::bad_request(format!("the query string cannot be read: {error}")))?;
-        Ok(Self { pairs })
+        let options = match *method {
+            Method::POST => "CreateOptions",
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => "ListOptions",
+        };
+        Ok(Self { pairs, options })
     }
 
     /// A parameter as typed; none when absent or empty.
@@ -87,13 +96,13 @@ impl Parameters {
     /// `resourceVersionMatch`.
     ///
     /// # Errors
-    /// 400 when it is unknown, or stated without what it is about.
+    /// 422 when it is unknown.
     pub fn version_match(&self) -> Result<Option<VersionMatch>, Refusal> {
         match self.text("resourceVersionMatch") {
             None => Ok(None),
             Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
             Some("Exact") => Ok(Some(VersionMatch::Exact)),
-            Some(other) => Err(unsupported("resourceVersionMatch", other, &["Exact", "NotOlderThan"])),
+            Some(other) => Err(self.unsupported("resourceVersionMatch", other, &["Exact", "NotOlderThan"])),
         }
     }
 
@@ -108,51 +117,61 @@ impl Parameters {
     /// `dryRun`.
     ///
     /// # Errors
-    /// 400 when it is anything but `All`.
+    /// 422 when it is anything but `All`.
     pub fn dry_run(&self) -> Result<bool, Refusal> {
-        self.text("dryRun").map_or(Ok(false), dry_run)
+        self.text("dryRun").map_or(Ok(false), |value| self.is_dry_run(value))
+    }
+
+    /// Whether a value of `dryRun` asks for a dry run.
+    ///
+    /// # Errors
+    /// 422 when it is anything but `All`.
+    pub fn is_dry_run(&self, value: &str) -> Result<bool, Refusal> {
+        let message = || format!("Unsupported value: [{value:?}]: supported values: \"All\"");
+        if value == "All" { Ok(true) } else { Err(self.refused("dryRun", "FieldValueNotSupported", message())) }
+    }
+
+    /// 422 in the words of field validation: a value that is not one of these.
+    pub fn unsupported(&self, field: &str, value: &str, supported: &[&str]) -> Refusal {
+        let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+        let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
+        self.refused(field, "FieldValueNotSupported", message)
+    }
+
+    /// 422: a parameter that may not be stated.
+    pub fn forbidden(&self, field: &str, why: &str) -> Refusal {
+        self.refused(field, "FieldValueForbidden", format!("Forbidden: {why}"))
+    }
+
+    fn refused(&self, field: &str, reason: &'static str, message: String) -> Refusal {
+        Refusal::invalid_options(self.options, Cause { field: field.to_owned(), reason, message })
     }
 
     /// `fieldValidation`.
     ///
     /// # Errors
-    /// 400 when it is unknown.
+    /// 422 when it is unknown.
     pub fn field_validation(&self) -> Result<FieldValidation, Refusal> {
         match self.text("fieldValidation") {
             None => Ok(FieldValidation::default()),
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Warn") => Ok(FieldValidation::Warn),
             Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => Err(unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"])),
+            Some(other) => Err(self.unsupported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"])),
         }
     }
 
     /// `includeObject`.
     ///
     /// # Errors
-    /// 400 when it is unknown.
+    /// 422 when it is unknown.
     pub fn include_object(&self) -> Result<IncludeObject, Refusal> {
         match self.text("includeObject") {
             None => Ok(IncludeObject::default()),
             Some("None") => Ok(IncludeObject::None),
             Some("Metadata") => Ok(IncludeObject::Metadata),
             Some("Object") => Ok(IncludeObject::Object),
-            Some(other) => Err(unsupported("includeObject", other, &["Metadata", "None", "Object"])),
+            Some(other) => Err(Refusal::bad_request(format!("includeObject: {other:?} is none of \"Metadata\", \"None\" and \"Object\""))),
         }
     }
-}
-
-/// Whether a value of `dryRun` asks for a dry run.
-///
-/// # Errors
-/// 400 when it is anything but `All`.
-pub fn dry_run(value: &str) -> Result<bool, Refusal> {
-    if value == "All" { Ok(true) } else { Err(unsupported("dryRun", value, &["All"])) }
-}
-
-/// 400 in the words of field validation.
-pub fn unsupported(field: &str, value: &str, supported: &[&str]) -> Refusal {
-    let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-    let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
-    Refusal::bad_request(Cause { field: field.to_owned(), reason: "FieldValueNotSupported", message }.to_string())
 }

@@ -1,5 +1,6 @@
 //! get and list.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -65,9 +66,11 @@ pub fn selection(definition: &Definition, namespace: Option<String>, parameters:
 fn match_version(parameters: &Parameters, current: u64) -> Result<(), Refusal> {
     let asked = parameters.number::<u64>("resourceVersion")?;
     match (asked, parameters.version_match()?) {
-        (None, Some(_)) => Err(Refusal::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+        (None, Some(_)) => {
+            Err(parameters.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
         (Some(0), Some(VersionMatch::Exact)) => {
-            Err(Refusal::bad_request("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+            Err(parameters.forbidden("resourceVersionMatch", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
         }
         (Some(asked), _) if asked > current => Err(Refusal::version_too_large(asked, current)),
         (Some(asked), Some(VersionMatch::Exact)) if asked < current => {
@@ -84,6 +87,19 @@ struct List<'a, T> {
     api_version: &'a str,
     metadata: &'a Value,
     items: Vec<T>,
+}
+
+/// An object in a list: of built-in types, the list alone says the type.
+fn item(body: &Value, is_custom: bool) -> Cow<'_, Value> {
+    if is_custom {
+        return Cow::Borrowed(body);
+    }
+    let mut item = body.clone();
+    if let Some(fields) = item.as_object_mut() {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    Cow::Owned(item)
 }
 
 impl Api {
@@ -108,6 +124,10 @@ impl Api {
         let Page { objects, resource_version, next, remaining } = page;
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".into(), resource_version.to_string().into());
+        let is_custom = self.parts.server.definitions().iter().any(|served| served.resource == resource && served.schema.is_some());
+        if is_custom && form == Form::Object {
+            metadata.insert("continue".into(), "".into());
+        }
         if let Some(token) = next {
             metadata.insert("continue".into(), token.as_str().into());
             metadata.insert("remainingItemCount".into(), (*remaining).into());
@@ -123,7 +143,7 @@ impl Api {
             }
             Form::Object => {
                 let (kind, api_version) = (format!("{}List", resource.kind), resource.api_version());
-                let items: Vec<&Value> = objects.into_iter().map(|object| &object.body).collect();
+                let items: Vec<Cow<'_, Value>> = objects.into_iter().map(|object| item(&object.body, is_custom)).collect();
                 json(StatusCode::OK, &List { kind: &kind, api_version: &api_version, metadata: &metadata, items })
             }
         }

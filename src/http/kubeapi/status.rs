@@ -129,12 +129,24 @@ impl Refusal {
 
     /// 422 with the object's kind, as validation refuses it.
     pub fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
-        let qualified = qualified(resource.kind, resource.group);
+        // The API server names the resource, not the kind, when an update does not say what it changes.
+        let unconditional = causes.iter().any(|cause| cause.field == "metadata.resourceVersion");
+        let word = if unconditional { resource.plural } else { resource.kind };
+        let qualified = qualified(word, resource.group);
         let texts: Vec<String> = causes.iter().map(ToString::to_string).collect();
         let text = if let [text] = texts.as_slice() { text.clone() } else { format!("[{}]", texts.join(", ")) };
         let causes = causes.into_iter().map(|Cause { field, reason, message }| StatusCause { reason, message, field }).collect();
-        let details = Details { name: name.to_owned(), group: resource.group, kind: resource.kind, causes, retry_after_seconds: None };
+        let details = Details { name: name.to_owned(), group: resource.group, kind: word, causes, retry_after_seconds: None };
         let message = format!("{qualified} {name:?} is invalid: {text}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(details)
+    }
+
+    /// 422 of a parameter of the request.
+    pub fn invalid_options(options: &'static str, cause: Cause) -> Self {
+        let message = format!("{options}.meta.k8s.io \"\" is invalid: {cause}");
+        let Cause { field, reason, message: words } = cause;
+        let causes = vec![StatusCause { reason, message: words, field }];
+        let details = Details { group: "meta.k8s.io", kind: options, causes, ..Details::default() };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(details)
     }
 

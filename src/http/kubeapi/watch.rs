@@ -18,7 +18,7 @@ use super::read::selection;
 use super::status::Refusal;
 use super::table::{PartialObject, TableColumn, TableView};
 use super::{Api, Asked};
-use crate::engine::port::{Cause, Clock, WorldError};
+use crate::engine::port::{Clock, WorldError};
 use crate::model::object::Object;
 use crate::model::resource::Resource;
 use crate::world::server::{Definition, Selection, WatchEvent};
@@ -50,7 +50,7 @@ pub async fn collection(api: &Api, definition: &Definition, namespace: Option<St
     };
     let selection = selection(definition, namespace, &parameters);
     let timeout = parameters.timeout()?.unwrap_or(DEFAULT_TIMEOUT);
-    let start = start(definition.resource, &parameters)?;
+    let start = start(&parameters)?;
     let (mut head, from) = match start {
         Start::After(version) => (Vec::new(), version),
         Start::Everything { bookmark } => {
@@ -99,11 +99,8 @@ async fn ending(timeout: Duration, shutdown: crate::http::serve::Shutdown) {
     }
 }
 
-fn start(resource: &Resource, parameters: &Parameters) -> Result<Start, Refusal> {
-    let forbidden = |message: &str| {
-        let cause = Cause { field: "resourceVersionMatch".into(), reason: "FieldValueForbidden", message: format!("Forbidden: {message}") };
-        Refusal::invalid(resource, "", vec![cause])
-    };
+fn start(parameters: &Parameters) -> Result<Start, Refusal> {
+    let forbidden = |why: &str| parameters.forbidden("resourceVersionMatch", why);
     let version = parameters.number::<u64>("resourceVersion")?.filter(|version| *version > 0);
     match (parameters.stated_truth("sendInitialEvents")?, parameters.version_match()?) {
         (None, Some(_)) => Err(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")),

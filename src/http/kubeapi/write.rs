@@ -17,7 +17,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Creates an object in a collection.
 pub async fn create(api: &Api, definition: &Definition, namespace: Option<String>, asked: Asked) -> Result<Response, Refusal> {
     if definition.resource.namespaced && namespace.is_none() {
-        return Err(Refusal::bad_request("an empty namespace may not be set during creation"));
+        return Err(Refusal::not_served("an empty namespace may not be set during creation"));
     }
     let (parts, sent) = asked.request.into_parts();
     body::must_be_json(&parts.headers)?;

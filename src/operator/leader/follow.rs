@@ -53,10 +53,12 @@ impl Follow {
                         return Told::Lease(lease);
                     }
                 }
-                ended => {
-                    if let Some(Err(error)) = ended {
-                        tracing::warn!(lease = %self.key, %error, "the watch of the lease ended");
-                    }
+                Some(Err(error)) => {
+                    tracing::warn!(lease = %self.key, %error, "the watch of the lease is interrupted");
+                    self.interrupted();
+                }
+                None => {
+                    self.interrupted();
                     self.pause().await;
                     return Told::Overdue;
                 }
@@ -71,13 +73,17 @@ impl Follow {
         self.retry_at = Instant::now() + self.period;
     }
 
-    /// A watch that ended is opened again after the retry period. Until then an empty one stands in its place, so that a
-    /// cancelled pause is gone on with.
-    async fn pause(&mut self) {
+    /// It may go on by itself; until it says so, the lease is read.
+    fn interrupted(&mut self) {
         if self.live {
             self.retry_at = Instant::now() + self.period;
         }
         self.live = false;
+    }
+
+    /// A watch that ended is opened again after the retry period. Until then an empty one stands in its place, so that a
+    /// cancelled pause is gone on with.
+    async fn pause(&mut self) {
         self.stream = Some(futures::stream::empty().boxed());
         sleep_until(self.retry_at).await;
         self.stream = None;

@@ -9,11 +9,18 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::engine::port::Clock;
+
+/// Logs to stderr as JSON from now on. Once per process, and instead of logs for people.
+pub fn log_json_to_stderr(clock: Arc<dyn Clock>, filter: EnvFilter) {
+    tracing_subscriber::registry().with(filter).with(JsonLines::new(clock, std::io::stderr)).init();
+}
 
 /// A layer that writes each event as one line of JSON: `time`, `level`, `target`, `message`, then fields.
 pub struct JsonLines<W> {

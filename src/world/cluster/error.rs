@@ -80,10 +80,8 @@ pub fn of_status(ask: &Ask<'_>, code: u16, status: &Value, later: Option<Duratio
         413 => WorldError::TooLarge { key: key(), bytes: ask.body.map_or(0, |body| body.to_string().len()), limit: MAX_OBJECT_BYTES },
         422 => WorldError::Invalid { key: key(), causes: causes(status, &message) },
         429 => WorldError::Unavailable { message: format!("{ask}: {message}"), retry_after: later.or(Some(Duration::from_secs(1))) },
-        _ if (500..600).contains(&code) => match lost(ask, &format!("{code} {message}")) {
-            WorldError::Unavailable { message, .. } => WorldError::Unavailable { message, retry_after: later },
-            unknown => unknown,
-        },
+        500..600 if ask.is_read() => WorldError::Unavailable { message: format!("{ask}: {code} {message}"), retry_after: later },
+        500..600 => lost(ask, &format!("{code} {message}")),
         _ => WorldError::BadRequest(format!("{ask}: {code} {message}")),
     }
 }

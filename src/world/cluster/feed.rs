@@ -176,29 +176,22 @@ impl Following {
     }
 
     fn failure(&self, ask: &Ask<'_>, failed: &kube::Error) -> WorldError {
-        match failed {
-            kube::Error::Api(status) => {
-                let document = serde_json::to_value(status).unwrap_or_default();
-                // The server says so when a watch is to begin at a version that it has not reached.
-                let ahead = status.code == 504;
-                if ahead { WorldError::Gone(status.message.clone()) } else { error::of_status(ask, status.code, &document, None, &[]) }
-            }
-            other => error::of_client(ask, other),
+        let kube::Error::Api(status) = failed else { return error::of_client(ask, failed) };
+        // 504: a watch is to begin at a version that the server has not reached.
+        if status.code == 504 {
+            return WorldError::Gone(status.message.clone());
         }
+        error::of_status(ask, status.code, &serde_json::to_value(status).unwrap_or_default(), None, &[])
     }
 
     /// A version that the server does not keep is no fault: the list tells what was missed.
     fn refused(&mut self, refused: WorldError) -> Result<(), WorldError> {
-        match refused {
-            WorldError::Gone(message) => {
-                tracing::info!(resource = %self.feed.resource, message, "listing again");
-                self.next = None;
-                let hasty = self.opened.take().is_none_or(|opened| opened.elapsed() < GOOD);
-                self.state = if hasty { State::Pause } else { State::Begin };
-                Ok(())
-            }
-            other => Err(other),
-        }
+        let WorldError::Gone(message) = refused else { return Err(refused) };
+        tracing::info!(resource = %self.feed.resource, message, "listing again");
+        self.next = None;
+        let hasty = self.opened.take().is_none_or(|opened| opened.elapsed() < GOOD);
+        self.state = if hasty { State::Pause } else { State::Begin };
+        Ok(())
     }
 
     async fn follow(&mut self, mut events: Events, initial: Option<Vec<Arc<Object>>>) -> Result<Option<Delta>, WorldError> {

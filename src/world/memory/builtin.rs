@@ -70,7 +70,8 @@ pub(super) fn causes(object: &Object, old: Option<&Object>) -> Vec<Cause> {
         let good = |key: &str| {
             (1..=253).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
         };
-        let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
+        let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or \
+            'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
         causes.extend(keys.filter(|key| !good(key)).map(|key| invalid(&format!("data[{key}]"), key, detail)));
         let frozen = |old: &&Object| old.body.get("immutable") == Some(&Value::Bool(true));
         if let Some(old) = old.filter(frozen) {

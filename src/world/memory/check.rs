@@ -67,7 +67,7 @@ impl Checker {
         }
         let mut causes = metadata::causes(object);
         causes.extend(builtin::causes(object, None));
-        causes.extend(served.schema.map(|schema| schema.validate(&object.body, None)).unwrap_or_default());
+        causes.extend(served.schema.map(|schema| schema.validate_beside(&causes, &object.body, None)).unwrap_or_default());
         Ok(Checked { unknown, causes })
     }
 }

@@ -83,7 +83,8 @@ impl<'a> Writer<'a> {
             object.set_metadata("generation", 1.into());
         }
         builtin::prepare(&mut object, None)?;
-        self.check(&key, served, &mut object, None)?;
+        self.warn_of_finalizers(&object);
+        self.check(&key, served, &mut object, Subresource::Main, None)?;
         self.guard(&key, Operation::Create, Subresource::Main, Some(&object), None)?;
         if self.draft.state.get(&key).is_some() {
             return Err(WorldError::AlreadyExists(key));
@@ -99,8 +100,8 @@ impl<'a> Writer<'a> {
         if !object.uid().is_empty() && object.uid() != old.uid() {
             return Err(conflict(&key, &uid_differs(object.uid(), old.uid())));
         }
-        if object.resource_version().is_empty() && served.is_custom() {
-            let message = "Invalid value: 0x0: must be specified for an update".into();
+        if matches!(object.resource_version(), "" | "0") && served.is_custom() {
+            let message = "Invalid value: 0: must be specified for an update".into();
             let cause = Cause { field: "metadata.resourceVersion".into(), reason: "FieldValueInvalid", message };
             return Err(WorldError::Invalid { key, causes: vec![cause] });
         }
@@ -115,17 +116,21 @@ impl<'a> Writer<'a> {
         }
         let mut object = Object::clone(&old);
         merge(&mut object.body, patch);
-        self.decode(&mut object, served)?;
-        if object.key() != *key {
-            let (stated, asked) = (object.key(), key);
+        self.decode(&mut object, served).map_err(|error| unfit_patch(key, error))?;
+        if object.name() != key.name {
+            let (stated, asked) = (object.name(), &key.name);
             return Err(WorldError::BadRequest(format!("the name of the object ({stated}) does not match the name on the URL ({asked})")));
+        }
+        if object.namespace() != key.namespace {
+            let message = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(WorldError::BadRequest(message.into()));
         }
         self.replace(key, served, &old, object, subresource)
     }
 
     /// The common end of update and patch.
     fn replace(
-        self,
+        mut self,
         key: &ObjectKey,
         served: Served<'_>,
         old: &Arc<Object>,
@@ -141,7 +146,10 @@ impl<'a> Writer<'a> {
             Subresource::Status => return Err(WorldError::NotFound(key.clone())),
         };
         builtin::prepare(&mut new, Some(old))?;
-        self.check(key, served, &mut new, Some(old))?;
+        if subresource == Subresource::Main {
+            self.warn_of_finalizers(&new);
+        }
+        self.check(key, served, &mut new, subresource, Some(old))?;
         self.guard(key, Operation::Update, subresource, Some(&new), Some(old))?;
         if new.body == old.body {
             return Ok(Written { object: Arc::clone(old), warnings: self.warnings });
@@ -211,12 +219,20 @@ impl<'a> Writer<'a> {
         match self.options.field_validation {
             FieldValidation::Strict if !unknown.is_empty() => {
                 let list = unknown.iter().map(words).collect::<Vec<_>>().join(", ");
-                return Err(WorldError::BadRequest(format!("strict decoding error: {list}")));
+                let Resource { version, kind, .. } = served.definition.resource;
+                let message = format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {list}");
+                return Err(WorldError::BadRequest(message));
             }
             FieldValidation::Warn => self.warnings.extend(unknown.iter().map(words)),
             FieldValidation::Strict | FieldValidation::Ignore => {}
         }
         Ok(())
+    }
+
+    fn warn_of_finalizers(&mut self, object: &Object) {
+        let unqualified = object.finalizers().into_iter().filter(|finalizer| !finalizer.contains('/'));
+        let words = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers";
+        self.warnings.extend(unqualified.map(|finalizer| format!("metadata.finalizers: {finalizer:?}: {words}")));
     }
 
     /// New content needs a namespace that stays.
@@ -236,7 +252,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Fills defaults and refuses what is invalid.
-    fn check(&self, key: &ObjectKey, served: Served<'_>, new: &mut Object, old: Option<&Object>) -> Result<(), WorldError> {
+    fn check(
+        &self,
+        key: &ObjectKey,
+        served: Served<'_>,
+        new: &mut Object,
+        subresource: Subresource,
+        old: Option<&Object>,
+    ) -> Result<(), WorldError> {
         if let Some(schema) = served.schema {
             schema.default(&mut new.body);
         }
@@ -244,7 +267,10 @@ impl<'a> Writer<'a> {
         causes.extend(old.into_iter().flat_map(|old| metadata::update_causes(old, new)));
         causes.extend(builtin::causes(new, old));
         if let Some(schema) = served.schema {
-            causes.extend(schema.validate(&new.body, old.map(|old| &old.body)));
+            causes.extend(schema.validate_beside(&causes, &new.body, old.map(|old| &old.body)));
+        }
+        if subresource == Subresource::Status {
+            causes.iter_mut().for_each(from_the_status_on);
         }
         if causes.is_empty() { Ok(()) } else { Err(WorldError::Invalid { key: key.clone(), causes }) }
     }
@@ -269,7 +295,8 @@ impl<'a> Writer<'a> {
     }
 
     fn store(self, object: Object) -> Result<Written, WorldError> {
-        let object = super::history::at_version(&object, self.draft.state.version + 1);
+        // What is not stored has no version of its own.
+        let object = if self.options.dry_run { object } else { super::history::at_version(&object, self.draft.state.version + 1) };
         let json = serde_json::to_vec(&object.body).map_err(|error| WorldError::BadRequest(error.to_string()))?;
         if json.len() > MAX_OBJECT_BYTES {
             return Err(WorldError::TooLarge { key: object.key(), bytes: json.len(), limit: MAX_OBJECT_BYTES });
@@ -286,6 +313,20 @@ impl<'a> Writer<'a> {
             self.draft.remove(key);
         }
         Ok(Written { object: last, warnings: self.warnings })
+    }
+}
+
+/// What a patch makes unreadable is told as something wrong with the patch.
+fn unfit_patch(key: &ObjectKey, error: WorldError) -> WorldError {
+    let WorldError::BadRequest(message) = error else { return error };
+    let cause = Cause { field: "patch".into(), reason: "FieldValueInvalid", message: format!("Invalid value: {message}") };
+    WorldError::Invalid { key: key.clone(), causes: vec![cause] }
+}
+
+/// Whoever writes a status is told of its fields by their path inside the status.
+fn from_the_status_on(cause: &mut Cause) {
+    if let Some(inside) = cause.field.strip_prefix("status.") {
+        cause.message = cause.message.replacen(&format!("{} in body", cause.field), &format!("{inside} in body"), 1);
     }
 }
 

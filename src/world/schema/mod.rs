@@ -78,12 +78,18 @@ impl Schema {
     /// than an invalid value; a last cause then says so.
     #[must_use]
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+        self.validate_beside(&[], object, old)
+    }
+
+    /// The same beside what is wrong with the metadata, which may keep the rules from being run too.
+    #[must_use]
+    pub fn validate_beside(&self, others: &[Cause], object: &Value, old: Option<&Value>) -> Vec<Cause> {
         let mut causes = structure::check(&self.root, object, old);
         if old.is_none_or(|old| lists::check(&self.root, old).is_empty()) {
             causes.extend(lists::check(&self.root, object));
         }
         if self.has_rules {
-            if causes.iter().any(blocks_rules) {
+            if others.iter().chain(&causes).any(blocks_rules) {
                 causes.push(message::invalid("", &Value::Null, RULES_NOT_CHECKED));
             } else {
                 causes.extend(rules::check(&self.root, object, old));

@@ -107,7 +107,7 @@ async fn unknown_fields_are_warned_of_or_refused_as_asked() {
     assert!(harness.post(&dry("&fieldValidation=Ignore"), &object).await.headers.get("warning").is_none());
     let reply = harness.post(&dry("&fieldValidation=Strict"), &object).await;
     assert!(reply.refused(400, "BadRequest").contains("strict decoding error: unknown field \"spec.zzz\""), "{}", reply.body);
-    harness.post(&dry("&fieldValidation=Perhaps"), &object).await.refused(400, "BadRequest");
+    harness.post(&dry("&fieldValidation=Perhaps"), &object).await.refused(422, "Invalid");
     assert_eq!(harness.get(&path("w")).await.code, StatusCode::NOT_FOUND);
 }
 
@@ -132,7 +132,7 @@ async fn a_dry_run_checks_everything_and_stores_nothing() {
     let patched = harness.patch(&uri, &json!({"spec": {"size": 8}})).await.must(StatusCode::OK);
     assert_eq!(patched["spec"]["size"], 8);
     harness.patch(&uri, &json!({"spec": {"size": "eight"}})).await.refused(422, "Invalid");
-    harness.patch(&format!("{}?dryRun=Some", path("w")), &json!({})).await.refused(400, "BadRequest");
+    harness.patch(&format!("{}?dryRun=Some", path("w")), &json!({})).await.refused(422, "Invalid");
     assert_eq!(harness.get(&path("w")).await.must(StatusCode::OK)["spec"]["size"], 3);
 }
 
@@ -147,18 +147,20 @@ async fn an_object_that_contradicts_its_path_is_refused() {
     };
     for (pointer, value, message) in [
         ("/apiVersion", "mandate.dev/v2", "the API version in the data (mandate.dev/v2) does not match the expected API version"),
-        ("/kind", "Gadget", "the kind in the data (Gadget) does not match the expected kind (Widget)"),
         ("/kind", "", "\"kind\" is missing"),
         ("/metadata/namespace", "other", "the namespace of the provided object does not match"),
     ] {
         let reply = harness.post(WIDGETS, &changed(pointer, value)).await;
         assert!(reply.refused(400, "BadRequest").starts_with(message), "{}", reply.body);
     }
+    let reply = harness.post(WIDGETS, &changed("/kind", "Gadget")).await;
+    let message = "Widget.mandate.dev \"w\" is invalid: kind: Invalid value: \"Gadget\": must be Widget";
+    assert_eq!(reply.refused(422, "Invalid"), message);
     let reply = harness.put(&path("v"), &widget("w")).await;
     assert_eq!(reply.refused(400, "BadRequest"), "the name of the object (w) does not match the name on the URL (v)");
     let mut generated = widget("");
     generated["metadata"] = json!({"generateName": "w-"});
     assert!(harness.post(WIDGETS, &generated).await.refused(400, "BadRequest").contains("generateName"));
-    harness.post("/apis/mandate.dev/v1alpha1/widgets", &widget("w")).await.refused(400, "BadRequest");
+    harness.post("/apis/mandate.dev/v1alpha1/widgets", &widget("w")).await.refused(404, "NotFound");
     harness.post(WIDGETS, &json!([])).await.refused(400, "BadRequest");
 }

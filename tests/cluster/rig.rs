@@ -1,0 +1,216 @@
+//! The clinic on a control plane of its own: definitions, guards and roles as they are committed, the sandbox, operators.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use mandate::sandbox::Effect;
+use serde_json::{Value, json};
+
+use crate::control_plane::api::Api;
+use crate::control_plane::assets::Assets;
+use crate::control_plane::users::{ADMIN, CONTROLLER, User};
+use crate::control_plane::{ControlPlane, Controllers, Leashed, eventually};
+
+/// How long anything may take that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The address of the sandbox in the manifests.
+const WRITTEN: &str = "127.0.0.1:8090";
+const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A control plane with everything that `mandate crds`, `guards` and `rbac` print, and the clinic's manifests.
+pub struct Clinic {
+    pub plane: ControlPlane,
+    _sandbox: Leashed,
+    sandbox_port: u16,
+    http: reqwest::Client,
+}
+
+/// One process of `mandate run`.
+pub struct Replica {
+    pub process: Leashed,
+    pub port: u16,
+    pub log: PathBuf,
+}
+
+impl Clinic {
+    /// Everything but an operator and the manifests.
+    pub async fn start(controllers: Controllers) -> Self {
+        let plane = ControlPlane::with_definitions(controllers).await;
+        let clinic = Self::around(plane);
+        clinic.kubectl(&ADMIN, &["create", "namespace", "mandate-system"]);
+        clinic.kubectl(&ADMIN, &["apply", "-f", &committed("rbac.yaml"), "-f", &committed("guards.yaml")]);
+        clinic.guards_in_force().await;
+        clinic
+    }
+
+    fn around(plane: ControlPlane) -> Self {
+        let sandbox_port = free_port();
+        let manifests = plane.folder().join("clinic");
+        fs::create_dir_all(manifests.join("sandbox")).unwrap();
+        for folder in ["", "sandbox"] {
+            for entry in fs::read_dir(root().join("examples/clinic").join(folder)).unwrap().map(Result::unwrap) {
+                if entry.file_type().unwrap().is_file() {
+                    let text = fs::read_to_string(entry.path()).unwrap();
+                    let to = manifests.join(folder).join(entry.file_name());
+                    fs::write(to, text.replace(WRITTEN, &format!("127.0.0.1:{sandbox_port}"))).unwrap();
+                }
+            }
+        }
+        let templates = manifests.join("sandbox").display().to_string();
+        let arguments = ["sandbox".to_owned(), "--listen".into(), format!("127.0.0.1:{sandbox_port}"), "--templates".into(), templates];
+        let sandbox = Leashed::start(Path::new(MANDATE), &arguments, &plane.folder().join("sandbox.log"), |_| {});
+        Self { plane, _sandbox: sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// A policy takes up to a second until it is enforced: until it refuses what it must, nothing is proven.
+    async fn guards_in_force(&self) {
+        let api = self.plane.api(&ADMIN);
+        let record = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecord", "metadata": {"name": "probe"},
+            "spec": {"subject": {"kind": "Tenant", "name": "x", "uid": "u"}, "sequence": 1, "event": "Probe", "actor": "probe", "time": "2026-01-01T00:00:00Z",
+                     "entry": "{}", "hash": format!("sha256:{}", "0".repeat(64))}});
+        let path = "/apis/mandate.dev/v1alpha1/namespaces/default/auditrecords?dryRun=All";
+        eventually("the guards are in force", PATIENCE, || async { api.post(path, &record).await.is_ok_and(|reply| reply.status == 403) })
+            .await;
+    }
+
+    /// The folder of manifests.
+    pub fn manifests(&self) -> PathBuf {
+        self.plane.folder().join("clinic")
+    }
+
+    /// kubectl as a user; it must succeed.
+    pub fn kubectl(&self, user: &User, arguments: &[&str]) -> String {
+        let output = self.try_kubectl(user, arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// kubectl as a user.
+    pub fn try_kubectl(&self, user: &User, arguments: &[&str]) -> Output {
+        let kubeconfig = self.plane.write_kubeconfig(user);
+        let mut command = Command::new(&Assets::found().kubectl);
+        command.arg("--kubeconfig").arg(kubeconfig).arg("--cache-dir").arg(self.plane.folder().join("kubectl-cache"));
+        command.args(arguments).output().unwrap()
+    }
+
+    /// mandate as a user.
+    pub fn mandate(&self, user: &User, arguments: &[&str]) -> Output {
+        Command::new(MANDATE).args(arguments).env("KUBECONFIG", self.plane.write_kubeconfig(user)).output().unwrap()
+    }
+
+    /// Applies the manifests as the platform's administrator does: the namespaces first.
+    pub fn apply(&self) {
+        let folder = self.manifests();
+        self.kubectl(&ADMIN, &["apply", "-f", folder.join("00-namespaces.yaml").to_str().unwrap()]);
+        self.kubectl(&ADMIN, &["apply", "-f", folder.to_str().unwrap()]);
+    }
+
+    /// An operator, asking the API server at `address`.
+    pub fn replica_at(&self, name: &str, address: &str, more: &[&str]) -> Replica {
+        let port = free_port();
+        let log = self.plane.folder().join(format!("{name}.log"));
+        let kubeconfig = self.plane.write_kubeconfig_to(&CONTROLLER, address);
+        let mut arguments = vec!["run".to_owned(), "--identity".into(), name.into(), "--listen".into(), format!("127.0.0.1:{port}")];
+        arguments.extend(["--kubeconfig".to_owned(), kubeconfig.display().to_string()]);
+        arguments.extend(more.iter().map(|&more| more.to_owned()));
+        Replica { process: Leashed::start(Path::new(MANDATE), &arguments, &log, |_| {}), port, log }
+    }
+
+    /// An operator.
+    pub fn replica(&self, name: &str, more: &[&str]) -> Replica {
+        self.replica_at(name, &self.plane.address(), more)
+    }
+
+    /// One object, if it is there.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        let reply = self.admin().get(path).await.ok()?;
+        (reply.status == 200).then_some(reply.body)
+    }
+
+    /// Requests as the administrator.
+    pub fn admin(&self) -> Api {
+        self.plane.api(&ADMIN)
+    }
+
+    /// Waits until the clinic's request is in a state.
+    pub async fn reaches(&self, state: &str) {
+        let what = format!("the request is {state}");
+        eventually(&what, PATIENCE, || async { self.state().await.as_deref() == Some(state) }).await;
+    }
+
+    /// The state of the clinic's request.
+    pub async fn state(&self) -> Option<String> {
+        let request = self.get("/apis/mandate.dev/v1alpha1/namespaces/acme-dental/provisioningrequests/receptionist-1").await?;
+        request.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// Every effect that the sandbox has had.
+    pub async fn effects(&self) -> Vec<Effect> {
+        let reply = self.http.get(format!("http://127.0.0.1:{}/_sandbox/effects", self.sandbox_port)).send().await.unwrap();
+        let body: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
+        let effects = body.get("effects").cloned().unwrap_or(body);
+        serde_json::from_value(effects).unwrap()
+    }
+
+    /// Fails unless there are effects, and none that asks for the same thing as another, whoever did it.
+    pub async fn each_effect_once(&self) {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for effect in self.effects().await {
+            let Effect { vendor, operation, label, digest, .. } = effect;
+            *times.entry(format!("{vendor:?} {operation:?} {label} {digest}")).or_default() += 1;
+        }
+        assert!(!times.is_empty(), "there are effects to look at");
+        assert!(times.values().all(|times| *times == 1), "{times:#?}");
+    }
+}
+
+fn committed(name: &str) -> String {
+    root().join("crds").join(name).display().to_string()
+}
+
+impl Replica {
+    /// One of its pages, if it answers.
+    pub async fn page(&self, path: &str) -> Option<(u16, String)> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let reply = client.get(format!("http://127.0.0.1:{}{path}", self.port)).send().await.ok()?;
+        let status = reply.status().as_u16();
+        Some((status, reply.text().await.ok()?))
+    }
+
+    /// A metric's samples by their labels.
+    pub async fn metric(&self, name: &str) -> BTreeMap<String, f64> {
+        let Some((_, text)) = self.page("/metrics").await else { return BTreeMap::new() };
+        let samples = text.lines().filter_map(|line| line.strip_prefix(name)).filter_map(|rest| rest.rsplit_once(' '));
+        samples.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?))).collect()
+    }
+
+    /// Waits until every watch is live.
+    pub async fn ready(&self) {
+        let log = || fs::read_to_string(&self.log).unwrap_or_default();
+        let what = format!("the operator is ready: {}", self.log.display());
+        eventually(&what, PATIENCE, || async {
+            assert!(!log().contains("\"a task ended"), "{}", log());
+            self.page("/readyz").await.is_some_and(|(status, _)| status == 200)
+        })
+        .await;
+    }
+
+    /// What it has logged.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
