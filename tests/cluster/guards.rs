@@ -238,10 +238,11 @@ async fn nobody_acts_in_anothers_name_unseen() {
 
 /// Layers: the definition's rule first, and the policy where that is gone.
 async fn a_frozen_spec_stays_when_its_definition_forgets_the_rule() {
+    type Edit = fn(&mut Value);
     let world = Guarded::start(Controllers::None).await;
     let admin = world.plane.api(&ADMIN);
     let change = |body: &mut Value| body["spec"]["constitutionVersion"] = "9.9".into();
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("AuditRecord", |body| body["spec"]["actor"] = "eve".into()),
         ("OperatorDecision", |body| body["spec"]["note"] = "eve".into()),
         ("ProvisioningRequest", |body| body["spec"]["operator"] = "eve".into()),

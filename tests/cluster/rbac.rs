@@ -11,6 +11,9 @@ use crate::control_plane::{ControlPlane, Controllers, eventually};
 use crate::ours::{self, ACME, SOON, path, permitted};
 use crate::tests;
 
+/// A user's name and groups.
+type Who<'a> = (&'a str, &'a [&'a str]);
+
 pub fn alone() -> Vec<Test> {
     tests![the_controller_binds_a_tenants_roles_by_the_verb_bind_alone, everybody_may_what_the_generated_roles_say_and_no_more,]
 }
@@ -76,7 +79,7 @@ async fn everybody_may_what_the_generated_roles_say_and_no_more() {
     .await;
     let who = |user: &'static User| (user.name, user.groups);
     let (controller, operator, agent) = (who(&CONTROLLER), who(&OPERATOR), who(&AGENT));
-    let (tenant, glass): ((&str, &[&str]), (&str, &[&str])) = ((owner, &[]), ("carol", &["mandate.dev:break-glass"]));
+    let (tenant, glass): (Who<'_>, Who<'_>) = ((owner, &[]), ("carol", &["mandate.dev:break-glass"]));
     for ((user, groups), verb, resource, namespace, allowed) in [
         (controller, "get", "/secrets", "mandate-system", true),
         (controller, "watch", "/secrets", "mandate-system", true),

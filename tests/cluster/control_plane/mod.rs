@@ -177,16 +177,6 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.ports.api)
     }
 
-    /// The address of etcd's clients.
-    pub fn etcd_address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports.etcd)
-    }
-
-    /// The certificate that the API server presents, PEM.
-    pub fn certificate(&self) -> &str {
-        &self.certificate
-    }
-
     /// Requests as a user.
     pub fn api(&self, user: &User) -> Api {
         Api::new(self.address(), &self.certificate, user)
