@@ -69,3 +69,17 @@ async fn a_collection_is_deleted_as_far_as_it_is_selected() {
     assert_eq!((&deleted["kind"], names(&deleted)), (&json!("WidgetList"), vec!["a", "c"]));
     assert_eq!(names(&harness.get(ALL_WIDGETS).await.must(StatusCode::OK)), ["b"]);
 }
+
+/// In the words of a policy on a cluster, which is not told a name when a collection is asked for.
+#[tokio::test]
+async fn a_guard_refuses_with_its_cause_and_a_collection_has_no_name() {
+    let harness = Harness::new().await;
+    harness.post(WIDGETS, &widget("kept")).await.must(StatusCode::CREATED);
+    let denial = "ValidatingAdmissionPolicy 'keeps' with binding 'keeps' denied request: it is kept";
+    for (uri, name) in [(format!("{WIDGETS}/kept"), "kept"), (WIDGETS.to_owned(), "Unknown")] {
+        let reply = harness.delete(&uri, None).await;
+        assert_eq!(reply.refused(403, "Forbidden"), format!("widgets.mandate.dev {name:?} is forbidden: {denial}"));
+        let details = json!({"name": name, "group": "mandate.dev", "kind": "widgets", "causes": [{"message": denial}]});
+        assert_eq!(reply.body["details"], details);
+    }
+}

@@ -14,7 +14,7 @@ use mandate::http::kubeapi::KubeApi;
 use mandate::http::serve::{Shutdown, ShutdownTrigger};
 use mandate::model::resource::{NAMESPACE, Resource, SECRET, ours};
 use mandate::world::memory::{Memory, MemoryOptions};
-use mandate::world::server::{Authorizer, Column, Definition, Identity, Subresource};
+use mandate::world::server::{AdmissionRequest, Authorizer, Column, Definition, Guard, Identity, Operation, Subresource};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -111,6 +111,16 @@ pub fn definitions() -> Vec<Definition> {
     vec![namespace, plain(&SECRET), widget, maker]
 }
 
+/// Refuses the deletion of what is called `kept`, as an admission policy does.
+struct Keeps;
+
+impl Guard for Keeps {
+    fn refusal(&self, request: &AdmissionRequest<'_>) -> Option<String> {
+        let refused = request.operation == Operation::Delete && request.key.name == "kept";
+        refused.then(|| "ValidatingAdmissionPolicy 'keeps' with binding 'keeps' denied request: it is kept".to_owned())
+    }
+}
+
 impl Harness {
     /// A world with the namespace `shop`.
     pub async fn new() -> Self {
@@ -122,7 +132,7 @@ impl Harness {
         let clock = Arc::new(HandClock(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
         let options = MemoryOptions {
             definitions: definitions(),
-            guards: Vec::new(),
+            guards: vec![Arc::new(Keeps)],
             authorizer: Arc::new(Rules),
             clock: clock.clone(),
             ids: Arc::new(RandomIdentifiers),
