@@ -125,20 +125,7 @@ impl Cluster {
 
 /// How long to wait before the next try.
 fn wait_after(error: &WorldError, pause: Duration) -> Duration {
-    match error {
-        WorldError::Unavailable { retry_after: Some(wait), .. } => *wait,
-        WorldError::NotFound(_)
-        | WorldError::AlreadyExists(_)
-        | WorldError::Conflict { .. }
-        | WorldError::Invalid { .. }
-        | WorldError::Forbidden { .. }
-        | WorldError::BadRequest(_)
-        | WorldError::TooLarge { .. }
-        | WorldError::Gone(_)
-        | WorldError::Unavailable { retry_after: None, .. }
-        | WorldError::Unknown(_)
-        | WorldError::WentBack { .. } => pause,
-    }
+    if let WorldError::Unavailable { retry_after: Some(wait), .. } = error { *wait } else { pause }
 }
 
 /// Whether `found` says everything that `wanted` says: the server adds defaults and fields of its own.
