@@ -1,7 +1,10 @@
 //! The guards on a real API server: each allows what it should, refuses the rest with 403, in the embedded world's words.
 
+use std::time::Duration;
+
 use mandate::operator::guards::manifest;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::Test;
 use crate::control_plane::api::{Api, Reply};
@@ -20,6 +23,8 @@ pub fn alone() -> Vec<Test> {
     ]
 }
 
+/// How long the stock controllers may take until they know of our kinds.
+const KINDS_FOUND: Duration = Duration::from_secs(120);
 const BEN: &str = "ben@acme-dental.example";
 
 struct Guarded {
@@ -99,31 +104,44 @@ async fn until_may(plane: &ControlPlane, user: &User, verb: &str, plural: &str) 
     .await;
 }
 
-/// `{}` alone would not say that types were checked at all, so each policy has a twin with a field that does not exist.
+/// Policies are checked once, and silently not at all while the controller has not yet found the kinds they name (it looks
+/// again every 30 s). So each policy has twins with a field that does not exist, a new one until one is warned of; from then
+/// on no warning means that there is nothing to warn of.
 async fn every_policy_is_type_checked_and_without_a_warning() {
     let plane = ControlPlane::with_definitions(Controllers::Stock).await;
     let admin = plane.api(&ADMIN);
     let policies: Vec<Value> =
         manifest::documents("mandate-system").into_iter().filter(|document| document["kind"] == "ValidatingAdmissionPolicy").collect();
     for policy in &policies {
-        create(&admin, policy).await;
-        let mut twin = policy.clone();
-        twin["metadata"]["name"] = format!("twin-{}", policy["metadata"]["name"].as_str().unwrap()).into();
-        twin["spec"]["validations"].as_array_mut().unwrap().push(json!({"expression": "object.spec.nowhere == 1"}));
-        create(&admin, &twin).await;
-        for (policy, wanted) in [(policy, 0), (&twin, 1)] {
-            let place = path(policy);
-            eventually(&format!("{place} is type-checked"), SOON, || async {
-                admin.get(&place).await.is_ok_and(|reply| reply.body["status"]["typeChecking"].is_object())
-            })
-            .await;
-            let checked = admin.get(&place).await.unwrap().body["status"]["typeChecking"].clone();
-            let warnings = checked["expressionWarnings"].as_array().cloned().unwrap_or_default();
-            assert_eq!(warnings.len(), wanted, "{place}: {checked}");
-            assert!(warnings.iter().all(|warning| warning.to_string().contains("undefined field 'nowhere'")), "{place}: {checked}");
+        let deadline = Instant::now() + KINDS_FOUND;
+        for number in 1.. {
+            let mut twin = policy.clone();
+            twin["metadata"]["name"] = format!("twin-{number}-{}", policy["metadata"]["name"].as_str().unwrap()).into();
+            twin["spec"]["validations"].as_array_mut().unwrap().push(json!({"expression": "object.spec.nowhere == 1"}));
+            create(&admin, &twin).await;
+            let warnings = type_warnings(&admin, &twin).await;
+            assert!(warnings.iter().all(|warning| warning.to_string().contains("undefined field 'nowhere'")), "{warnings:?}");
+            if warnings.len() == 1 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not within {KINDS_FOUND:?}: types of {} are known", path(policy));
+            sleep(Duration::from_millis(500)).await;
         }
+        create(&admin, policy).await;
+        assert_eq!(type_warnings(&admin, policy).await, Vec::<Value>::new(), "{}", path(policy));
     }
     assert_eq!(policies.len(), mandate::kinds::crd::resources().len());
+}
+
+/// What the controller says of a policy once it has checked it.
+async fn type_warnings(admin: &Api, policy: &Value) -> Vec<Value> {
+    let place = path(policy);
+    eventually(&format!("{place} is type-checked"), SOON, || async {
+        admin.get(&place).await.is_ok_and(|reply| reply.body["status"]["typeChecking"].is_object())
+    })
+    .await;
+    let checked = admin.get(&place).await.unwrap().body["status"]["typeChecking"].clone();
+    checked["expressionWarnings"].as_array().cloned().unwrap_or_default()
 }
 
 async fn statuses_finalizers_and_records_are_the_controllers() {
