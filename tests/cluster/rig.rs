@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use mandate::sandbox::Effect;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::control_plane::api::Api;
 use crate::control_plane::assets::Assets;
-use crate::control_plane::users::{ADMIN, CONTROLLER, User};
+use crate::control_plane::users::{ADMIN, CONTROLLER, OPERATOR, User};
 use crate::control_plane::{ControlPlane, Controllers, Leashed, eventually};
+use crate::rights;
 
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +38,8 @@ pub struct Clinic {
     _sandbox: Leashed,
     sandbox_port: u16,
     http: reqwest::Client,
+    /// Resources that the controller was refused on purpose.
+    revoked: Vec<&'static str>,
 }
 
 /// One process of `mandate run`.
@@ -43,16 +47,27 @@ pub struct Replica {
     pub process: Leashed,
     pub port: u16,
     pub log: PathBuf,
+    http: reqwest::Client,
 }
 
 impl Clinic {
     /// Everything but an operator and the manifests.
     pub async fn start(controllers: Controllers) -> Self {
-        let plane = ControlPlane::with_definitions(controllers).await;
+        Self::on(ControlPlane::with_definitions(controllers).await).await
+    }
+
+    /// The same on this control plane, which has our definitions.
+    pub async fn on(plane: ControlPlane) -> Self {
+        let clinic = Self::before_definitions(plane);
+        clinic.guards_in_force().await;
+        clinic
+    }
+
+    /// Roles and guards on a control plane that does not know our kinds.
+    pub fn before_definitions(plane: ControlPlane) -> Self {
         let clinic = Self::around(plane);
         clinic.kubectl(&ADMIN, &["create", "namespace", "mandate-system"]);
         clinic.kubectl(&ADMIN, &["apply", "-f", &committed("rbac.yaml"), "-f", &committed("guards.yaml")]);
-        clinic.guards_in_force().await;
         clinic
     }
 
@@ -72,11 +87,12 @@ impl Clinic {
         let templates = manifests.join("sandbox").display().to_string();
         let arguments = ["sandbox".to_owned(), "--listen".into(), format!("127.0.0.1:{sandbox_port}"), "--templates".into(), templates];
         let sandbox = Leashed::start(Path::new(MANDATE), &arguments, &plane.folder().join("sandbox.log"), |_| {});
-        Self { plane, _sandbox: sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { plane, _sandbox: sandbox, sandbox_port, http, revoked: Vec::new() }
     }
 
     /// A policy takes up to a second until it is enforced: until it refuses what it must, nothing is proven.
-    async fn guards_in_force(&self) {
+    pub async fn guards_in_force(&self) {
         let api = self.plane.api(&ADMIN);
         let record = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecord", "metadata": {"name": "probe"},
             "spec": {"subject": {"kind": "Tenant", "name": "x", "uid": "u"}, "sequence": 1, "event": "Probe", "actor": "probe", "time": "2026-01-01T00:00:00Z",
@@ -112,11 +128,35 @@ impl Clinic {
         Command::new(MANDATE).args(arguments).env("KUBECONFIG", self.plane.write_kubeconfig(user)).output().unwrap()
     }
 
-    /// Applies the manifests as the platform's administrator does: the namespaces first.
+    /// Applies the manifests: the namespaces first, and the deployment before its tenant. A quota that is not counted yet
+    /// lets nothing be made that it limits, and without kube-controller-manager it never is.
     pub fn apply(&self) {
         let folder = self.manifests();
-        self.kubectl(&ADMIN, &["apply", "-f", folder.join("00-namespaces.yaml").to_str().unwrap()]);
-        self.kubectl(&ADMIN, &["apply", "-f", folder.to_str().unwrap()]);
+        for first in ["00-namespaces.yaml", "40-receptionist.yaml", ""] {
+            self.kubectl(&ADMIN, &["apply", "-f", folder.join(first).to_str().unwrap()]);
+        }
+    }
+
+    /// From now on the controller may be refused this resource, by its plural.
+    pub fn revoke(&mut self, plural: &'static str) {
+        self.revoked.push(plural);
+    }
+
+    /// Decides that the clinic's request is verified, as the operator.
+    pub fn verify(&self) {
+        let decided = ["decide", "verify", "receptionist-1", "-n", "acme-dental", "--operator", OPERATOR.name, "--all-checks"];
+        let decided = self.mandate(&OPERATOR, &decided);
+        let said = String::from_utf8_lossy(&decided.stderr).into_owned() + &String::from_utf8_lossy(&decided.stdout);
+        assert!(decided.status.success() && said.contains("Accepted"), "{said}");
+    }
+
+    /// Waits until an object of ours says that it is ready.
+    pub async fn says_ready(&self, plural: &str, name: &str) {
+        eventually(&format!("{plural} {name} is ready"), PATIENCE, || async {
+            let found = self.get(&format!("/apis/mandate.dev/v1alpha1/{plural}/{name}")).await;
+            found.is_some_and(|found| condition(&found, "Ready")["status"] == "True")
+        })
+        .await;
     }
 
     /// An operator, asking the API server at `address`.
@@ -127,7 +167,7 @@ impl Clinic {
         let mut arguments = vec!["run".to_owned(), "--identity".into(), name.into(), "--listen".into(), format!("127.0.0.1:{port}")];
         arguments.extend(["--kubeconfig".to_owned(), kubeconfig.display().to_string()]);
         arguments.extend(more.iter().map(|&more| more.to_owned()));
-        Replica { process: Leashed::start(Path::new(MANDATE), &arguments, &log, |_| {}), port, log }
+        Replica { process: Leashed::start(Path::new(MANDATE), &arguments, &log, |_| {}), port, log, http: self.http.clone() }
     }
 
     /// An operator.
@@ -178,15 +218,27 @@ impl Clinic {
     }
 }
 
-fn committed(name: &str) -> String {
+impl Drop for Clinic {
+    fn drop(&mut self) {
+        rights::saw(&self.plane, &self.revoked);
+    }
+}
+
+/// A condition of an object; null if it has none of this type.
+pub fn condition(object: &Value, of_type: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().find(|condition| condition["type"] == of_type).cloned().unwrap_or_default()
+}
+
+/// A file of `crds/`.
+pub fn committed(name: &str) -> String {
     root().join("crds").join(name).display().to_string()
 }
 
 impl Replica {
     /// One of its pages, if it answers.
     pub async fn page(&self, path: &str) -> Option<(u16, String)> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let reply = client.get(format!("http://127.0.0.1:{}{path}", self.port)).send().await.ok()?;
+        let reply = self.http.get(format!("http://127.0.0.1:{}{path}", self.port)).send().await.ok()?;
         let status = reply.status().as_u16();
         Some((status, reply.text().await.ok()?))
     }
@@ -200,13 +252,16 @@ impl Replica {
 
     /// Waits until every watch is live.
     pub async fn ready(&self) {
-        let log = || fs::read_to_string(&self.log).unwrap_or_default();
-        let what = format!("the operator is ready: {}", self.log.display());
-        eventually(&what, PATIENCE, || async {
-            assert!(!log().contains("\"a task ended"), "{}", log());
-            self.page("/readyz").await.is_some_and(|(status, _)| status == 200)
-        })
-        .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let page = self.page("/readyz").await;
+            if page.as_ref().is_some_and(|(status, _)| *status == 200) {
+                return;
+            }
+            let said = self.said();
+            assert!(Instant::now() < deadline && !said.contains("\"a task ended"), "the operator is not ready: {page:?}\n{said}");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What it has logged.

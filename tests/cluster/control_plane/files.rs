@@ -7,13 +7,16 @@ use serde_json::Value;
 
 use super::users;
 
-/// What users are told of requests that they do not make; each line of the log is one request, when it was answered.
+/// Each line of the log is one request, when it was answered; a watch when it began, since it may last longer than the server.
 const AUDIT: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted, Panic]
 omitManagedFields: true
 rules:
 - level: Metadata
+  verbs: [watch]
+  omitStages: [RequestReceived, ResponseComplete, Panic]
+- level: Metadata
+  omitStages: [RequestReceived, ResponseStarted, Panic]
 ";
 
 /// Writes tokens, keys and the audit policy.

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +47,10 @@ struct Ports {
 pub struct ControlPlane {
     folder: TempDir,
     ports: Ports,
+    /// More flags of kube-apiserver.
+    flags: &'static [&'static str],
+    /// From when to when kube-apiserver was not ready, oldest first.
+    starts: Vec<(Timestamp, Timestamp)>,
     certificate: String,
     controllers: Option<Process>,
     api_server: Option<Process>,
@@ -68,10 +73,16 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, within: Duration, 
 impl ControlPlane {
     /// Starts one: its API answers, RBAC's own roles are there.
     pub async fn start(controllers: Controllers) -> Self {
+        Self::start_with(controllers, &[]).await
+    }
+
+    /// The same, with more flags for kube-apiserver.
+    pub async fn start_with(controllers: Controllers, flags: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("mandate-control-plane-").tempdir().unwrap();
         let ports = Ports { etcd: free_port(), peer: free_port(), api: free_port() };
         files::write(folder.path());
-        let mut plane = Self { folder, ports, certificate: String::new(), controllers: None, api_server: None, etcd: None };
+        let mut plane =
+            Self { folder, ports, flags, starts: Vec::new(), certificate: String::new(), controllers: None, api_server: None, etcd: None };
         plane.start_etcd();
         plane.start_api_server().await;
         if controllers == Controllers::Stock {
@@ -113,8 +124,9 @@ impl ControlPlane {
 
     /// Starts kube-apiserver, and waits until it is ready.
     pub async fn start_api_server(&mut self) {
+        let began = Timestamp::now();
         let file = |name: &str| self.path(name).display().to_string();
-        let arguments = [
+        let mut arguments = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.ports.api),
@@ -131,6 +143,7 @@ impl ControlPlane {
             "--audit-log-mode=blocking".to_owned(),
             "--profiling=false".to_owned(),
         ];
+        arguments.extend(self.flags.iter().map(|&flag| flag.to_owned()));
         self.api_server = Some(Process::start("kube-apiserver", &Assets::found().api_server, &arguments, &self.path("api.log")));
         let certificate = self.path("certificates/apiserver.crt");
         let deadline = Instant::now() + START;
@@ -140,6 +153,7 @@ impl ControlPlane {
                 let ready = self.api(&ADMIN).get("/readyz").await;
                 let roles = self.api(&ADMIN).get("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").await;
                 if ready.is_ok_and(|reply| reply.status == 200) && roles.is_ok_and(|reply| reply.status == 200) {
+                    self.starts.push((began, Timestamp::now()));
                     return;
                 }
             }
@@ -177,9 +191,25 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.ports.api)
     }
 
+    /// The address of etcd's client API, without a path.
+    pub fn etcd_address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
+    }
+
+    /// Whether kube-apiserver was starting when it received this: it answers before it knows all rights.
+    pub fn was_starting(&self, request: &Request) -> bool {
+        let received: Timestamp = request.received.parse().unwrap();
+        self.starts.iter().any(|(began, ready)| (*began..=*ready).contains(&received))
+    }
+
     /// Requests as a user.
     pub fn api(&self, user: &User) -> Api {
         Api::new(self.address(), &self.certificate, user)
+    }
+
+    /// A client that trusts the API server.
+    pub fn client(&self) -> reqwest::Client {
+        api::client(&self.certificate)
     }
 
     /// A kubeconfig for a user, straight to the API server.
