@@ -11,6 +11,7 @@ use crate::Test;
 use crate::control_plane::users::CONTROLLER;
 use crate::control_plane::{ControlPlane, Controllers, eventually};
 use crate::lossy::Lossy;
+use crate::ours;
 use crate::rig::{Clinic, PATIENCE, committed};
 use crate::tests;
 
@@ -110,6 +111,17 @@ async fn when_each_first_reply_to_a_write_is_lost_everything_is_done_once() {
     clinic.reaches("COMPLETED").await;
     clinic.each_effect_once().await;
 
+    a_tenant_is_made_and_changed(&clinic).await;
+    a_request_goes_that_had_no_effect(&clinic).await;
+    clinic.each_effect_once().await;
+
+    let lost = lossy.lost();
+    for verb in ["POST", "PUT", "DELETE"] {
+        assert!(lost.iter().any(|(method, _)| method == verb), "a reply to a {verb} was lost: {lost:#?}");
+    }
+}
+
+async fn a_tenant_is_made_and_changed(clinic: &Clinic) {
     let admin = clinic.admin();
     let beacon = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": "beacon-dental"}, "spec": {
         "owners": [{"kind": "User", "name": "owner@beacon-dental.example"}], "viewers": [{"kind": "User", "name": "desk@beacon-dental.example"}],
@@ -139,12 +151,26 @@ async fn when_each_first_reply_to_a_write_is_lost_everything_is_done_once() {
     .await;
     assert_eq!(admin.merge(&beacon, &json!({"spec": {"quotas": null}})).await.unwrap().status, 200);
     eventually("the quota is gone", PATIENCE, || async { clinic.get(quota).await.is_none() }).await;
+}
 
-    let lost = lossy.lost();
-    for verb in ["POST", "PUT", "DELETE"] {
-        assert!(lost.iter().any(|(method, _)| method == verb), "a reply to a {verb} was lost: {lost:#?}");
-    }
-    clinic.each_effect_once().await;
+/// A deployment whose provider does not exist is deleted, and its request with it.
+async fn a_request_goes_that_had_no_effect(clinic: &Clinic) {
+    let admin = clinic.admin();
+    let mut deployment = ours::example("40-receptionist.yaml");
+    deployment["metadata"] = json!({"name": "mistaken", "namespace": "beacon-dental"});
+    deployment["spec"]["providers"]["voice"] = "absent".into();
+    ours::create(&admin, &deployment).await;
+    let request = "/apis/mandate.dev/v1alpha1/namespaces/beacon-dental/provisioningrequests/mistaken-1";
+    eventually("the request waits", PATIENCE, || async {
+        clinic.get(request).await.is_some_and(|found| found["status"]["state"] == "PENDING")
+    })
+    .await;
+    assert_eq!(admin.delete(&ours::path(&deployment)).await.unwrap().status, 200);
+    eventually("the deployment is gone", PATIENCE, || async { clinic.get(&ours::path(&deployment)).await.is_none() }).await;
+    // The garbage collector would, when it has heard of our kinds.
+    let deleted = admin.delete(request).await.unwrap();
+    assert!(matches!(deleted.status, 200 | 404), "{}", deleted.text());
+    eventually("the request is gone", PATIENCE, || async { clinic.get(request).await.is_none() }).await;
 }
 
 async fn a_server_that_streams_no_lists_is_listed_page_by_page() {
