@@ -9,9 +9,12 @@
 mod clinic;
 mod conformance;
 mod control_plane;
+mod crash;
+mod ends;
 mod guards;
 mod ours;
 mod parity;
+mod proxy;
 mod rbac;
 mod replicas;
 mod rig;
@@ -61,7 +64,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone()];
+    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone(), crash::alone()];
     each.into_iter().flatten().collect()
 }
 

@@ -1,0 +1,153 @@
+//! The operator is killed at every write that it asks of the API server, on the way from manifests to a verified
+//! assistant, and another one goes on. Each run has the end of a run that nobody disturbed.
+
+use std::collections::BTreeMap;
+
+use mandate::offline::folder::Folder;
+use mandate::sandbox::Effect;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::Test;
+use crate::control_plane::users::OPERATOR;
+use crate::control_plane::{Controllers, eventually, signal};
+use crate::ends::{End, TENANT, World};
+use crate::proxy::{Kept, Proxy};
+use crate::rig::{Clinic, PATIENCE};
+use crate::tests;
+
+const OURS: &str = "/apis/mandate.dev/v1alpha1";
+/// Where etcd keeps what a run of the clinic leaves behind.
+const LEFT_BEHIND: [&str; 7] = [
+    "/registry/mandate.dev",
+    "/registry/rolebindings/acme-dental",
+    "/registry/resourcequotas/acme-dental",
+    "/registry/secrets/mandate-system",
+    "/registry/leases/mandate-system",
+    "/registry/namespaces/acme-dental",
+    "/registry/events/acme-dental",
+];
+/// Fewer writes than this are not the clinic.
+const FEWEST: usize = 20;
+
+pub fn alone() -> Vec<Test> {
+    tests![a_kill_at_any_write_costs_nothing_but_time]
+}
+
+async fn a_kill_at_any_write_costs_nothing_but_time() {
+    let began = Instant::now();
+    let (before, after) = tokio::join!(killed_at_every_write(Kept::BeforeItIsSent), killed_at_every_write(Kept::AfterItIsDone));
+    for (kept, kills) in [(Kept::BeforeItIsSent, before), (Kept::AfterItIsDone, after)] {
+        println!("{} kills {kept:?}, {:.0} s: {kills:?}", kills.values().sum::<usize>(), began.elapsed().as_secs_f64());
+    }
+}
+
+/// Kills at the first write, at the second, and so on, until a run needs no more writes; how often at which write.
+async fn killed_at_every_write(kept: Kept) -> BTreeMap<String, usize> {
+    let clinic = Clinic::start(Controllers::None).await;
+    let (expected, undisturbed) = run(&clinic, usize::MAX, kept, None).await;
+    assert_eq!(undisturbed, None);
+    let mut kills: BTreeMap<String, usize> = BTreeMap::new();
+    for nth in 1.. {
+        let (_, killed) = run(&clinic, nth, kept, Some(&expected)).await;
+        let Some(at) = killed else { break };
+        *kills.entry(at).or_default() += 1;
+    }
+    assert!(kills.values().sum::<usize>() >= FEWEST, "{kills:?}");
+    kills
+}
+
+/// The clinic from its manifests to COMPLETED, and its end; the operator is killed at its nth write, if it comes to that.
+async fn run(clinic: &Clinic, nth: usize, kept: Kept, expected: Option<&End>) -> (End, Option<String>) {
+    put(clinic).await;
+    let before = clinic.effects().await.len();
+    let proxy = Proxy::start(clinic.plane.address(), &clinic.plane.certificate(), nth, kept).await;
+    let first = clinic.replica_at("first", proxy.address(), &[]);
+    let mut completed = std::pin::pin!(completed(clinic));
+    let killed = tokio::select! {
+        at = proxy.reached() => Some(at),
+        () = &mut completed => None,
+    };
+    let mut second = None;
+    if let Some(at) = &killed {
+        signal(first.process.pid, "KILL");
+        World::read(&clinic.admin()).await.hold(&format!("killed at write {nth}, {at}"));
+        // The lease of the dead is not waited for.
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/mandate-system/leases/mandate";
+        assert_eq!(clinic.admin().delete(lease).await.unwrap().status, 200);
+        second = Some(clinic.replica("second", &[]));
+        completed.await;
+    }
+    let what = format!("write {nth} ({killed:?}) {kept:?}");
+    let found = ended(clinic, before, expected, &what).await;
+    drop((first, second));
+    forget(clinic).await;
+    (found, killed)
+}
+
+/// Creates the clinic's manifests, which is all that is there afterwards.
+async fn put(clinic: &Clinic) {
+    let folder = Folder::read(&[clinic.manifests()]);
+    assert!(folder.problems.is_empty(), "{:?}", folder.problems);
+    for document in &folder.documents {
+        let (resource, object) = (document.object.resource, &document.object);
+        let root = if resource.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}", resource.api_version()) };
+        let place = if resource.namespaced { format!("/namespaces/{}", object.namespace()) } else { String::new() };
+        let reply = clinic.admin().post(&format!("{root}{place}/{}?fieldValidation=Strict", resource.plural), &object.body).await.unwrap();
+        let is_there = reply.status == 409 && object.name() == "mandate-system";
+        assert!(reply.status == 201 || is_there, "{}: {}", object.key(), reply.text());
+    }
+}
+
+/// Removes what a run left behind, records and finalizers too, so that the next begins with nothing.
+async fn forget(clinic: &Clinic) {
+    for below in LEFT_BEHIND {
+        clinic.plane.erase(below).await;
+    }
+}
+
+/// Follows the clinic to COMPLETED; a person decides as soon as one is asked.
+async fn completed(clinic: &Clinic) {
+    clinic.reaches("MANUAL_VERIFICATION").await;
+    let request = clinic.get(&format!("{OURS}/namespaces/{TENANT}/provisioningrequests/receptionist-1")).await.unwrap();
+    let offer = &request["status"]["decision"];
+    let hash = offer["hash"].as_str().unwrap();
+    let name = format!("verify-receptionist-1-{}-1", &hash["sha256:".len()..][..8]);
+    let decision = json!({
+        "apiVersion": "mandate.dev/v1alpha1", "kind": "OperatorDecision", "metadata": {"name": name},
+        "spec": {
+            "subject": {"kind": "ProvisioningRequest", "name": "receptionist-1", "uid": request["metadata"]["uid"], "hash": hash},
+            "act": "Verify", "operator": OPERATOR.name, "via": "Direct", "checklist": offer["checklist"],
+        },
+    });
+    let path = format!("{OURS}/namespaces/{TENANT}/operatordecisions");
+    let made = clinic.plane.api(&OPERATOR).send(Method::POST, &path, "application/json", Some(&decision)).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.text());
+    clinic.reaches("COMPLETED").await;
+    for path in [format!("{path}/{name}"), format!("{OURS}/namespaces/{TENANT}/assistantdeployments/receptionist")] {
+        eventually(&path, PATIENCE, || async { is_ready(&clinic.get(&path).await.unwrap()) }).await;
+    }
+}
+
+fn is_ready(object: &Value) -> bool {
+    object["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+}
+
+/// What the run came to. With an expectation, what it comes to in time, which must be that.
+async fn ended(clinic: &Clinic, before: usize, expected: Option<&End>, what: &str) -> End {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let effects: Vec<Effect> = clinic.effects().await.split_off(before);
+        let world = World::read(&clinic.admin()).await;
+        let found = world.end(&effects, &[]);
+        let differences = expected.map(|expected| expected.differences(&found)).unwrap_or_default();
+        if differences.is_empty() {
+            world.hold(what);
+            clinic.each_effect_once().await;
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: another end\n{}", differences.join("\n"));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
