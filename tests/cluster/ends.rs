@@ -144,9 +144,12 @@ fn order(object: &Object) -> (&'static str, String, String, u64) {
     (object.resource.kind, object.namespace().to_owned(), name, object.body.pointer("/spec/sequence").and_then(Value::as_u64).unwrap_or(0))
 }
 
-/// Without what no two servers share, and what is the applier's.
+/// Without what no two servers share, and what is the applier's or another controller's.
 fn stripped(object: &Object) -> Value {
     let mut body = object.body.clone();
+    if object.resource == &RESOURCE_QUOTA {
+        body.as_object_mut().unwrap().remove("status");
+    }
     let metadata = body["metadata"].as_object_mut().unwrap();
     metadata.retain(|field, _| !["managedFields", "resourceVersion"].contains(&field.as_str()));
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
@@ -195,6 +198,11 @@ impl Names {
 }
 
 impl End {
+    /// With something done to every line.
+    pub fn with_each_line(self, change: impl Fn(&str) -> String) -> Self {
+        Self { lines: self.lines.iter().map(|line| change(line)).collect(), ..self }
+    }
+
     /// Lines that only one of the two has, in the order in which they stand; empty when both are the same.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let (ours, theirs) = (&self.lines, &other.lines);

@@ -10,6 +10,7 @@ mod clinic;
 mod conformance;
 mod control_plane;
 mod crash;
+mod embedded;
 mod ends;
 mod guards;
 mod ours;
@@ -64,7 +65,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone(), crash::alone()];
+    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone(), crash::alone(), embedded::alone()];
     each.into_iter().flatten().collect()
 }
 

@@ -1,12 +1,11 @@
-//! A proxy on loopback before an API server, which counts writes and keeps back one of them: the moment of a kill.
+//! A proxy on loopback before an API server, which notes writes and keeps back one of them: the moment of a kill.
 //!
 //! Everything passes as it is, watches as they come, the caller's token with it. From the kept write on nothing passes and
 //! nothing is answered any more: whoever asks through it is to be killed, and shall not get further meanwhile. Renewals of
 //! leases are no writes here: when they come is chance.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -30,6 +29,27 @@ pub enum Kept {
     AfterItIsDone,
 }
 
+/// Which write is kept back.
+#[derive(Debug, Clone)]
+pub enum Moment {
+    /// The one of this number, from 1.
+    Nth(usize),
+    /// The first of this sort, as [`sort`] names it.
+    FirstOf(String),
+    /// None.
+    Never,
+}
+
+impl Moment {
+    fn is_met(&self, writes: &[String]) -> bool {
+        match self {
+            Self::Nth(number) => writes.len() >= *number,
+            Self::FirstOf(sort) => writes.contains(sort),
+            Self::Never => false,
+        }
+    }
+}
+
 /// A listening proxy, until it is dropped.
 pub struct Proxy {
     address: String,
@@ -40,22 +60,22 @@ pub struct Proxy {
 struct Keeper {
     client: Client,
     upstream: String,
-    nth: usize,
+    moment: Moment,
     kept: Kept,
-    writes: AtomicUsize,
+    writes: Mutex<Vec<String>>,
     reached: watch::Sender<Option<String>>,
 }
 
 impl Proxy {
-    /// Listens before the API server at `upstream`, known by the certificate in this file; keeps back the `nth` write, from 1.
-    pub async fn start(upstream: String, certificate: &Path, nth: usize, kept: Kept) -> Self {
+    /// Listens before the API server at `upstream`, known by the certificate in this file.
+    pub async fn start(upstream: String, certificate: &Path, moment: Moment, kept: Kept) -> Self {
         let mut client = Client::builder().no_proxy();
         for trusted in Certificate::from_pem_bundle(&std::fs::read(certificate).unwrap()).unwrap() {
             client = client.add_root_certificate(trusted);
         }
         let (reached, _) = watch::channel(None);
-        let keeper = Keeper { client: client.build().unwrap(), upstream, nth, kept, writes: AtomicUsize::new(0), reached };
-        let keeper = Arc::new(keeper);
+        let client = client.build().unwrap();
+        let keeper = Arc::new(Keeper { client, upstream, moment, kept, writes: Mutex::default(), reached });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(pass).with_state(keeper.clone());
@@ -68,15 +88,20 @@ impl Proxy {
         &self.address
     }
 
-    /// Waits until the write is kept back; method and path of it.
+    /// Waits until the write is kept back; says its sort.
     pub async fn reached(&self) -> String {
         let mut reached = self.keeper.reached.subscribe();
         reached.wait_for(Option::is_some).await.unwrap().clone().unwrap()
     }
 
-    /// Writes that came by so far.
-    pub fn writes(&self) -> usize {
-        self.keeper.writes.load(Ordering::SeqCst)
+    /// Sorts of the writes that came by so far, in order.
+    pub fn writes(&self) -> Vec<String> {
+        self.keeper.writes.lock().unwrap().clone()
+    }
+
+    /// Whether the write has come by; if so, it is kept back now or soon.
+    pub fn is_met(&self) -> bool {
+        self.keeper.moment.is_met(&self.writes())
     }
 }
 
@@ -86,34 +111,49 @@ impl Drop for Proxy {
     }
 }
 
-fn is_counted(method: &Method, uri: &Uri) -> bool {
+/// Method, plural and subresource of a write; none for reads, and for leases.
+fn sort(method: &Method, uri: &Uri) -> Option<String> {
     let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
-    writes && !uri.path().starts_with("/apis/coordination.k8s.io/")
+    if !writes || uri.path().starts_with("/apis/coordination.k8s.io/") {
+        return None;
+    }
+    let parts: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
+    let (_, parts) = parts.split_at(if parts[0] == "api" { 2 } else { 3 });
+    let parts = if parts[0] == "namespaces" && parts.len() > 2 { &parts[2..] } else { parts };
+    let subresource = parts.get(2).map(|name| format!("/{name}")).unwrap_or_default();
+    Some(format!("{method} {}{subresource}", parts[0]))
 }
 
 async fn pass(State(keeper): State<Arc<Keeper>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let number = if is_counted(&method, &uri) { keeper.writes.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
-    let what = format!("{method} {}", uri.path());
-    if number == keeper.nth && keeper.kept == Kept::BeforeItIsSent {
-        keeper.keep(&what).await;
-    }
     keeper.open().await;
+    let kept = sort(&method, &uri).filter(|sort| keeper.note(sort));
+    if let Some(sort) = kept.as_ref().filter(|_| keeper.kept == Kept::BeforeItIsSent) {
+        keeper.keep(sort).await;
+    }
     let answer = keeper.forward(method, &uri, headers, body).await;
-    if number == keeper.nth {
-        keeper.keep(&what).await;
+    if let Some(sort) = &kept {
+        keeper.keep(sort).await;
     }
     keeper.open().await;
     answer
 }
 
 impl Keeper {
+    /// Notes a write, and says whether it is the one.
+    fn note(&self, sort: &str) -> bool {
+        let mut writes = self.writes.lock().unwrap();
+        let was_met = self.moment.is_met(&writes);
+        writes.push(sort.to_owned());
+        !was_met && self.moment.is_met(&writes)
+    }
+
     /// Never returns: the caller's connection ends with its process, and this with the connection.
-    async fn keep(&self, what: &str) {
-        self.reached.send_replace(Some(what.to_owned()));
+    async fn keep(&self, sort: &str) {
+        self.reached.send_replace(Some(sort.to_owned()));
         std::future::pending().await
     }
 
-    /// Returns unless the write is kept back.
+    /// Returns unless the write is kept back already.
     async fn open(&self) {
         if self.reached.borrow().is_some() {
             std::future::pending().await

@@ -19,7 +19,7 @@ use crate::control_plane::{ControlPlane, Controllers, Leashed, eventually};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The address of the sandbox in the manifests.
 const WRITTEN: &str = "127.0.0.1:8090";
-const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
+pub const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -34,8 +34,9 @@ pub fn free_port() -> u16 {
 pub struct Clinic {
     pub plane: ControlPlane,
     _sandbox: Leashed,
-    sandbox_port: u16,
+    pub sandbox_port: u16,
     http: reqwest::Client,
+    admin: Api,
 }
 
 /// One process of `mandate run`.
@@ -59,25 +60,17 @@ impl Clinic {
     fn around(plane: ControlPlane) -> Self {
         let sandbox_port = free_port();
         let manifests = plane.folder().join("clinic");
-        fs::create_dir_all(manifests.join("sandbox")).unwrap();
-        for folder in ["", "sandbox"] {
-            for entry in fs::read_dir(root().join("examples/clinic").join(folder)).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_file() {
-                    let text = fs::read_to_string(entry.path()).unwrap();
-                    let to = manifests.join(folder).join(entry.file_name());
-                    fs::write(to, text.replace(WRITTEN, &format!("127.0.0.1:{sandbox_port}"))).unwrap();
-                }
-            }
-        }
+        write_manifests(&manifests, sandbox_port);
         let templates = manifests.join("sandbox").display().to_string();
         let arguments = ["sandbox".to_owned(), "--listen".into(), format!("127.0.0.1:{sandbox_port}"), "--templates".into(), templates];
         let sandbox = Leashed::start(Path::new(MANDATE), &arguments, &plane.folder().join("sandbox.log"), |_| {});
-        Self { plane, _sandbox: sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        let admin = plane.api(&ADMIN);
+        Self { plane, _sandbox: sandbox, sandbox_port, http: reqwest::Client::builder().no_proxy().build().unwrap(), admin }
     }
 
     /// A policy takes up to a second until it is enforced: until it refuses what it must, nothing is proven.
     async fn guards_in_force(&self) {
-        let api = self.plane.api(&ADMIN);
+        let api = self.admin();
         let record = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecord", "metadata": {"name": "probe"},
             "spec": {"subject": {"kind": "Tenant", "name": "x", "uid": "u"}, "sequence": 1, "event": "Probe", "actor": "probe", "time": "2026-01-01T00:00:00Z",
                      "entry": "{}", "hash": format!("sha256:{}", "0".repeat(64))}});
@@ -142,8 +135,8 @@ impl Clinic {
     }
 
     /// Requests as the administrator.
-    pub fn admin(&self) -> Api {
-        self.plane.api(&ADMIN)
+    pub fn admin(&self) -> &Api {
+        &self.admin
     }
 
     /// Waits until the clinic's request is in a state.
@@ -160,7 +153,12 @@ impl Clinic {
 
     /// Every effect that the sandbox has had.
     pub async fn effects(&self) -> Vec<Effect> {
-        let reply = self.http.get(format!("http://127.0.0.1:{}/_sandbox/effects", self.sandbox_port)).send().await.unwrap();
+        self.effects_at(self.sandbox_port).await
+    }
+
+    /// Every effect that the sandbox on this port has had.
+    pub async fn effects_at(&self, port: u16) -> Vec<Effect> {
+        let reply = self.http.get(format!("http://127.0.0.1:{port}/_sandbox/effects")).send().await.unwrap();
         let body: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
         let effects = body.get("effects").cloned().unwrap_or(body);
         serde_json::from_value(effects).unwrap()
@@ -175,6 +173,20 @@ impl Clinic {
         }
         assert!(!times.is_empty(), "there are effects to look at");
         assert!(times.values().all(|times| *times == 1), "{times:#?}");
+    }
+}
+
+/// Copies the clinic's manifests and templates into a folder, for a sandbox on this port.
+pub fn write_manifests(manifests: &Path, sandbox_port: u16) {
+    fs::create_dir_all(manifests.join("sandbox")).unwrap();
+    for folder in ["", "sandbox"] {
+        for entry in fs::read_dir(root().join("examples/clinic").join(folder)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                let to = manifests.join(folder).join(entry.file_name());
+                fs::write(to, text.replace(WRITTEN, &format!("127.0.0.1:{sandbox_port}"))).unwrap();
+            }
+        }
     }
 }
 

@@ -230,13 +230,16 @@ impl ControlPlane {
         }
     }
 
-    /// Removes this key and what lies below it from etcd, past admission and finalizers; the server's watches tell of deletions.
-    pub async fn erase(&self, key: &str) {
-        let range = serde_json::json!({"key": STANDARD.encode(key), "range_end": STANDARD.encode(format!("{key}0"))});
+    /// Removes these keys and what lies below them from etcd, past admission and finalizers; the server's watches tell of
+    /// deletions.
+    pub async fn erase(&self, keys: &[&str]) {
         let address = format!("http://127.0.0.1:{}/v3/kv/deleterange", self.ports.etcd);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let erased = client.post(address).body(range.to_string()).send().await.unwrap();
-        assert!(erased.status().is_success(), "{key}: {}", erased.text().await.unwrap());
+        for key in keys {
+            let range = serde_json::json!({"key": STANDARD.encode(key), "range_end": STANDARD.encode(format!("{key}0"))});
+            let erased = client.post(&address).body(range.to_string()).send().await.unwrap();
+            assert!(erased.status().is_success(), "{key}: {}", erased.text().await.unwrap());
+        }
     }
 
     /// Every request that the API server has answered so far, oldest first.
