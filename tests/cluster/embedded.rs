@@ -8,12 +8,13 @@ use std::process::{Command, Output};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::Test;
 use crate::control_plane::api::Api;
 use crate::control_plane::users::{ADMIN, User};
 use crate::control_plane::{Controllers, Leashed, eventually};
-use crate::ends::{End, TENANT, World};
+use crate::ends::{End, LOOK, TENANT, World};
 use crate::rig::{Clinic, MANDATE, PATIENCE, free_port, write_manifests};
 use crate::tests;
 
@@ -113,7 +114,7 @@ fn mandate(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the deployment is there in both worlds; then they must be the same: the cluster's, and up's.
+/// Waits until the deployment is there in both worlds; then they come to the same: the cluster's end, and up's.
 async fn same(clinic: &Clinic, up: &Up, api: &Api, reason: &str) -> (End, End) {
     let deployment = format!("/apis/mandate.dev/v1alpha1/namespaces/{TENANT}/assistantdeployments/receptionist");
     for api in [clinic.admin(), api] {
@@ -124,16 +125,25 @@ async fn same(clinic: &Clinic, up: &Up, api: &Api, reason: &str) -> (End, End) {
         };
         eventually(&format!("the deployment says {reason}"), PATIENCE, is_there).await;
     }
-    let (on_cluster, embedded) = (World::read(clinic.admin()).await, World::read(api).await);
-    on_cluster.hold("on the cluster");
-    embedded.hold("embedded");
-    let ports = |end: End, port: u16| end.with_each_line(|line| line.replace(&format!("127.0.0.1:{port}"), "<sandbox>"));
-    let of_cluster = on_cluster.end(&clinic.effects().await, &[evidence(clinic, &on_cluster)]);
-    let of_up = embedded.end(&clinic.effects_at(up.sandbox_port).await, &[evidence(clinic, &embedded)]);
-    let (of_cluster, of_up) = (ports(of_cluster, clinic.sandbox_port), ports(of_up, up.sandbox_port));
-    let differences = of_cluster.differences(&of_up);
-    assert!(differences.is_empty(), "{reason}: on the cluster (-) and embedded (+)\n{}", differences.join("\n"));
-    (of_cluster, of_up)
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let on_cluster = end(clinic, clinic.admin(), clinic.sandbox_port).await;
+        let embedded = end(clinic, api, up.sandbox_port).await;
+        let differences = on_cluster.differences(&embedded);
+        if differences.is_empty() {
+            return (on_cluster, embedded);
+        }
+        assert!(Instant::now() < deadline, "{reason}: on the cluster (-) and embedded (+)\n{}", differences.join("\n"));
+        sleep(LOOK).await;
+    }
+}
+
+/// What this world has come to, with the sandbox on this port.
+async fn end(clinic: &Clinic, api: &Api, sandbox_port: u16) -> End {
+    let world = World::read(api).await;
+    world.hold("settled");
+    let end = world.end(&clinic.effects_at(sandbox_port).await, &[evidence(clinic, &world)]);
+    end.with_each_line(|line| line.replace(&format!("127.0.0.1:{sandbox_port}"), "<sandbox>"))
 }
 
 /// The document that the operator decides on, as anyone computes it from the request, and its hash.

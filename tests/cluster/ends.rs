@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mandate::engine::audit::{Snapshot, violations};
 use mandate::kinds::{self, crd};
@@ -17,7 +18,9 @@ use serde_json::Value;
 
 use crate::control_plane::api::Api;
 
-/// Namespaces of the clinic.
+/// How often an end is looked at that is not yet as expected.
+pub const LOOK: Duration = Duration::from_millis(50);
+/// The clinic's namespace.
 pub const TENANT: &str = "acme-dental";
 const NAMESPACES: [&str; 2] = [TENANT, "mandate-system"];
 /// Calls whose result is digested with paths, keys or outside ids in it.
@@ -25,7 +28,8 @@ const COVER_IDENTITY: [&str; 4] = ["PublishWebhooks", "SubscribeCalendar", "Crea
 /// Annotation of the kept children of a tenant: covers the reference to their owner.
 const DESIRED: &str = "/metadata/annotations/mandate.dev~1desired";
 /// Every token that may have to be numbered.
-const TOKENS: &str = r"sha256:[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z";
+const TOKENS: &str =
+    r"sha256:[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z";
 
 /// Every object of the clinic.
 pub struct World {
@@ -87,8 +91,10 @@ impl World {
 
         let objects = self.objects.iter().map(|object| format!("{:#}", stripped(object))).collect::<Vec<_>>();
         let texts = objects.into_iter().chain(more.iter().cloned()).map(|text| names.replace(&tokens, &text)).collect::<Vec<_>>();
-        let mut done: Vec<String> = effects.iter().map(|effect| names.replace(&tokens, &line(effect))).collect();
-        done.sort();
+        let mut done: Vec<[String; 2]> = effects.iter().map(|effect| line(effect).map(|text| names.replace(&tokens, &text))).collect();
+        // What was done to different resources came in any order, what was done to one of them in this.
+        done.sort_by(|one, other| one[0].cmp(&other[0]));
+        let done = done.into_iter().map(|[resource, what]| format!("{resource}: {what}"));
         let lines = texts.iter().flat_map(|text| text.lines().map(str::to_owned)).chain(done).collect();
         End { lines, plain_hashes: names.plain_hashes, identity_hashes: names.identity_hashes }
     }
@@ -161,10 +167,10 @@ fn stripped(object: &Object) -> Value {
     body
 }
 
-fn line(effect: &Effect) -> String {
-    // Where and when it stands in the log is chance, and its digest covers keys.
+/// The resource, and what was done to it. The digest covers keys.
+fn line(effect: &Effect) -> [String; 2] {
     let Effect { sequence: _, at: _, vendor, operation, id, label, digest: _ } = effect;
-    format!("{vendor:?} {operation:?} {id} {label}")
+    [format!("{vendor:?} {id}"), format!("{operation:?} {label}")]
 }
 
 struct Names {
@@ -211,7 +217,8 @@ impl End {
         if same == ours.len() && same == theirs.len() {
             return Vec::new();
         }
-        let shown = |sign: char, lines: &[String]| lines.iter().skip(same).take(12).map(|line| format!("{sign} {line}")).collect::<Vec<_>>();
+        let shown =
+            |sign: char, lines: &[String]| lines.iter().skip(same).take(12).map(|line| format!("{sign} {line}")).collect::<Vec<_>>();
         let context = ours[before..same].iter().map(|line| format!("  {line}"));
         context.chain(shown('-', ours)).chain(shown('+', theirs)).collect()
     }
