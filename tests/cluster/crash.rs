@@ -19,13 +19,14 @@ use crate::tests;
 
 const OURS: &str = "/apis/mandate.dev/v1alpha1";
 /// Where etcd keeps what a run of the clinic leaves behind.
-const LEFT_BEHIND: [&str; 7] = [
+const LEFT_BEHIND: [&str; 8] = [
     "/registry/mandate.dev",
     "/registry/rolebindings/acme-dental",
     "/registry/resourcequotas/acme-dental",
     "/registry/secrets/mandate-system",
     "/registry/leases/mandate-system",
     "/registry/namespaces/acme-dental",
+    "/registry/namespaces/mandate-system",
     "/registry/events/acme-dental",
 ];
 /// Fewer writes than these are not the clinic.
@@ -84,6 +85,7 @@ struct Run {
 
 /// The clinic from its manifests to COMPLETED; the operator is killed at the moment, if it comes to that.
 async fn run(clinic: &Clinic, moment: Moment, kept: Kept, expected: Option<&End>) -> Run {
+    clinic.plane.erase(&LEFT_BEHIND).await;
     put(clinic).await;
     let before = clinic.effects().await.len();
     let proxy = Proxy::start(clinic.plane.address(), &clinic.plane.certificate(), moment.clone(), kept).await;
@@ -103,7 +105,7 @@ async fn run(clinic: &Clinic, moment: Moment, kept: Kept, expected: Option<&End>
     let mut second = None;
     if killed.is_some() {
         signal(first.process.pid, "KILL");
-        World::read(clinic.admin()).await.hold(&what);
+        World::read(&clinic.admin()).await.hold(&what);
         // The lease of the dead is not waited for.
         let lease = "/apis/coordination.k8s.io/v1/namespaces/mandate-system/leases/mandate";
         assert_eq!(clinic.admin().delete(lease).await.unwrap().status, 200, "{what}");
@@ -116,13 +118,11 @@ async fn run(clinic: &Clinic, moment: Moment, kept: Kept, expected: Option<&End>
         second = Some(next);
     }
     let end = ended(clinic, before, expected, &what).await;
-    let writes = proxy.writes();
     drop((first, second));
-    clinic.plane.erase(&LEFT_BEHIND).await;
-    Run { end, writes, killed }
+    Run { end, writes: proxy.writes(), killed }
 }
 
-/// Creates the clinic's manifests, which is all that is there afterwards.
+/// Creates the clinic's manifests, none of which is there.
 async fn put(clinic: &Clinic) {
     let folder = Folder::read(&[clinic.manifests()]);
     assert!(folder.problems.is_empty(), "{:?}", folder.problems);
@@ -131,8 +131,7 @@ async fn put(clinic: &Clinic) {
         let root = if resource.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}", resource.api_version()) };
         let place = if resource.namespaced { format!("/namespaces/{}", object.namespace()) } else { String::new() };
         let reply = clinic.admin().post(&format!("{root}{place}/{}?fieldValidation=Strict", resource.plural), &object.body).await.unwrap();
-        let is_there = reply.status == 409 && object.name() == "mandate-system";
-        assert!(reply.status == 201 || is_there, "{}: {}", object.key(), reply.text());
+        assert_eq!(reply.status, 201, "{}: {}", object.key(), reply.text());
     }
 }
 
@@ -168,7 +167,7 @@ async fn ended(clinic: &Clinic, before: usize, expected: Option<&End>, what: &st
     let deadline = Instant::now() + PATIENCE;
     loop {
         let effects: Vec<Effect> = clinic.effects().await.split_off(before);
-        let world = World::read(clinic.admin()).await;
+        let world = World::read(&clinic.admin()).await;
         let found = world.end(&effects, &[]);
         let differences = expected.map(|expected| expected.differences(&found)).unwrap_or_default();
         if differences.is_empty() {

@@ -117,7 +117,8 @@ fn mandate(arguments: &[&str]) -> String {
 /// Waits until the deployment is there in both worlds; then they come to the same: the cluster's end, and up's.
 async fn same(clinic: &Clinic, up: &Up, api: &Api, reason: &str) -> (End, End) {
     let deployment = format!("/apis/mandate.dev/v1alpha1/namespaces/{TENANT}/assistantdeployments/receptionist");
-    for api in [clinic.admin(), api] {
+    let admin = clinic.admin();
+    for api in [&admin, api] {
         let is_there = || async {
             let found = api.get(&deployment).await;
             let conditions = found.ok().and_then(|reply| reply.body["status"]["conditions"].as_array().cloned());
@@ -127,7 +128,7 @@ async fn same(clinic: &Clinic, up: &Up, api: &Api, reason: &str) -> (End, End) {
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let on_cluster = end(clinic, clinic.admin(), clinic.sandbox_port).await;
+        let on_cluster = end(clinic, &admin, clinic.sandbox_port).await;
         let embedded = end(clinic, api, up.sandbox_port).await;
         let differences = on_cluster.differences(&embedded);
         if differences.is_empty() {

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use mandate::sandbox::Effect;
@@ -25,9 +26,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Below the ports that systems give to outgoing connections, so that it stays free.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 40).unwrap() * 500;
+    let candidates = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+    candidates.take(2000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
 /// A control plane with everything that `mandate crds`, `guards` and `rbac` print, and the clinic's manifests.
@@ -134,9 +138,9 @@ impl Clinic {
         (reply.status == 200).then_some(reply.body)
     }
 
-    /// Requests as the administrator.
-    pub fn admin(&self) -> &Api {
-        &self.admin
+    /// Requests as the administrator, all over the same connections.
+    pub fn admin(&self) -> Api {
+        self.admin.clone()
     }
 
     /// Waits until the clinic's request is in a state.
