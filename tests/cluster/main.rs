@@ -9,11 +9,15 @@
 mod clinic;
 mod conformance;
 mod control_plane;
+mod crash;
+mod embedded;
+mod ends;
 mod guards;
 mod idle;
 mod lossy;
 mod ours;
 mod parity;
+mod proxy;
 mod rbac;
 mod recovery;
 mod replicas;
@@ -71,6 +75,8 @@ fn alone() -> Vec<Test> {
         server::alone(),
         clinic::alone(),
         replicas::alone(),
+        crash::alone(),
+        embedded::alone(),
         recovery::alone(),
         rights::alone(),
         idle::alone(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use mandate::sandbox::Effect;
@@ -21,25 +22,29 @@ use crate::rights;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The address of the sandbox in the manifests.
 const WRITTEN: &str = "127.0.0.1:8090";
-const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
+pub const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Below the ports that systems give to outgoing connections, so that it stays free.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 40).unwrap() * 500;
+    let candidates = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+    candidates.take(2000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
 /// A control plane with everything that `mandate crds`, `guards` and `rbac` print, and the clinic's manifests.
 pub struct Clinic {
     pub plane: ControlPlane,
     _sandbox: Leashed,
-    sandbox_port: u16,
+    pub sandbox_port: u16,
     http: reqwest::Client,
     /// Resources that the controller was refused on purpose.
     revoked: Vec<&'static str>,
+    admin: Api,
 }
 
 /// One process of `mandate run`.
@@ -74,26 +79,18 @@ impl Clinic {
     fn around(plane: ControlPlane) -> Self {
         let sandbox_port = free_port();
         let manifests = plane.folder().join("clinic");
-        fs::create_dir_all(manifests.join("sandbox")).unwrap();
-        for folder in ["", "sandbox"] {
-            for entry in fs::read_dir(root().join("examples/clinic").join(folder)).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_file() {
-                    let text = fs::read_to_string(entry.path()).unwrap();
-                    let to = manifests.join(folder).join(entry.file_name());
-                    fs::write(to, text.replace(WRITTEN, &format!("127.0.0.1:{sandbox_port}"))).unwrap();
-                }
-            }
-        }
+        write_manifests(&manifests, sandbox_port);
         let templates = manifests.join("sandbox").display().to_string();
         let arguments = ["sandbox".to_owned(), "--listen".into(), format!("127.0.0.1:{sandbox_port}"), "--templates".into(), templates];
         let sandbox = Leashed::start(Path::new(MANDATE), &arguments, &plane.folder().join("sandbox.log"), |_| {});
+        let admin = plane.api(&ADMIN);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { plane, _sandbox: sandbox, sandbox_port, http, revoked: Vec::new() }
+        Self { plane, _sandbox: sandbox, sandbox_port, http, admin, revoked: Vec::new() }
     }
 
     /// A policy takes up to a second until it is enforced: until it refuses what it must, nothing is proven.
     pub async fn guards_in_force(&self) {
-        let api = self.plane.api(&ADMIN);
+        let api = self.admin();
         let record = json!({"apiVersion": "mandate.dev/v1alpha1", "kind": "AuditRecord", "metadata": {"name": "probe"},
             "spec": {"subject": {"kind": "Tenant", "name": "x", "uid": "u"}, "sequence": 1, "event": "Probe", "actor": "probe", "time": "2026-01-01T00:00:00Z",
                      "entry": "{}", "hash": format!("sha256:{}", "0".repeat(64))}});
@@ -181,9 +178,9 @@ impl Clinic {
         (reply.status == 200).then_some(reply.body)
     }
 
-    /// Requests as the administrator.
+    /// Requests as the administrator, all over the same connections.
     pub fn admin(&self) -> Api {
-        self.plane.api(&ADMIN)
+        self.admin.clone()
     }
 
     /// Waits until the clinic's request is in a state.
@@ -200,7 +197,12 @@ impl Clinic {
 
     /// Every effect that the sandbox has had.
     pub async fn effects(&self) -> Vec<Effect> {
-        let reply = self.http.get(format!("http://127.0.0.1:{}/_sandbox/effects", self.sandbox_port)).send().await.unwrap();
+        self.effects_at(self.sandbox_port).await
+    }
+
+    /// Every effect that the sandbox on this port has had.
+    pub async fn effects_at(&self, port: u16) -> Vec<Effect> {
+        let reply = self.http.get(format!("http://127.0.0.1:{port}/_sandbox/effects")).send().await.unwrap();
         let body: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
         let effects = body.get("effects").cloned().unwrap_or(body);
         serde_json::from_value(effects).unwrap()
@@ -228,6 +230,20 @@ impl Drop for Clinic {
 pub fn condition(object: &Value, of_type: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions.into_iter().flatten().find(|condition| condition["type"] == of_type).cloned().unwrap_or_default()
+}
+
+/// Copies the clinic's manifests and templates into a folder, for a sandbox on this port.
+pub fn write_manifests(manifests: &Path, sandbox_port: u16) {
+    fs::create_dir_all(manifests.join("sandbox")).unwrap();
+    for folder in ["", "sandbox"] {
+        for entry in fs::read_dir(root().join("examples/clinic").join(folder)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                let to = manifests.join(folder).join(entry.file_name());
+                fs::write(to, text.replace(WRITTEN, &format!("127.0.0.1:{sandbox_port}"))).unwrap();
+            }
+        }
+    }
 }
 
 /// A file of `crds/`.

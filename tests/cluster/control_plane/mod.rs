@@ -12,6 +12,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -145,7 +147,7 @@ impl ControlPlane {
         ];
         arguments.extend(self.flags.iter().map(|&flag| flag.to_owned()));
         self.api_server = Some(Process::start("kube-apiserver", &Assets::found().api_server, &arguments, &self.path("api.log")));
-        let certificate = self.path("certificates/apiserver.crt");
+        let certificate = self.certificate();
         let deadline = Instant::now() + START;
         loop {
             if let Ok(text) = std::fs::read_to_string(&certificate) {
@@ -212,6 +214,11 @@ impl ControlPlane {
         api::client(&self.certificate)
     }
 
+    /// The file with the certificate that the API server is known by.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("certificates/apiserver.crt")
+    }
+
     /// A kubeconfig for a user, straight to the API server.
     pub fn write_kubeconfig(&self, user: &User) -> PathBuf {
         self.write_kubeconfig_to(user, &self.address())
@@ -222,7 +229,7 @@ impl ControlPlane {
         let port = address.rsplit(':').next().unwrap_or_default();
         let path = self.path(&format!("{}-{port}.kubeconfig", user.token));
         let trust = if address.starts_with("https:") {
-            format!(", certificate-authority: {:?}", self.path("certificates/apiserver.crt").display().to_string())
+            format!(", certificate-authority: {:?}", self.certificate().display().to_string())
         } else {
             String::new()
         };
@@ -250,6 +257,18 @@ impl ControlPlane {
             let path = format!("/apis/mandate.dev/v1alpha1/{plural}");
             eventually(&format!("{plural} are served"), START, || async { api.get(&path).await.is_ok_and(|reply| reply.status == 200) })
                 .await;
+        }
+    }
+
+    /// Removes these keys and what lies below them from etcd, past admission and finalizers; the server's watches tell of
+    /// deletions.
+    pub async fn erase(&self, keys: &[&str]) {
+        let address = format!("{}/v3/kv/deleterange", self.etcd_address());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for key in keys {
+            let range = serde_json::json!({"key": STANDARD.encode(key), "range_end": STANDARD.encode(format!("{key}0"))});
+            let erased = client.post(&address).body(range.to_string()).send().await.unwrap();
+            assert!(erased.status().is_success(), "{key}: {}", erased.text().await.unwrap());
         }
     }
 
