@@ -17,7 +17,7 @@ async fn a_folder_becomes_a_verified_assistant() {
     clinic.apply();
     clinic.reaches("MANUAL_VERIFICATION").await;
 
-    clinic.verify();
+    clinic.verify().await;
     clinic.reaches("COMPLETED").await;
 
     let deployment = "/apis/mandate.dev/v1alpha1/namespaces/acme-dental/assistantdeployments/receptionist";

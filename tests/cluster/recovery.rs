@@ -79,7 +79,7 @@ async fn a_server_that_is_killed_amid_the_work_and_comes_back_costs_nothing() {
     clinic.plane.start_api_server().await;
     recovers(&operator).await;
     clinic.reaches("MANUAL_VERIFICATION").await;
-    clinic.verify();
+    clinic.verify().await;
     clinic.reaches("COMPLETED").await;
     clinic.each_effect_once().await;
     let restarts = operator.metric("mandate_watch_restarts_total").await;
@@ -250,7 +250,7 @@ async fn one_kinds_rights_revoked_are_named_and_cost_no_other_kind_anything() {
         condition(&found, "Ready")["reason"] == "SecretMissing"
     })
     .await;
-    clinic.verify();
+    clinic.verify().await;
     clinic.reaches("COMPLETED").await;
     clinic.each_effect_once().await;
 }

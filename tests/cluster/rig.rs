@@ -142,8 +142,14 @@ impl Clinic {
         self.revoked.push(plural);
     }
 
-    /// Decides that the clinic's request is verified, as the operator.
-    pub fn verify(&self) {
+    /// Decides that the clinic's request is verified, as the operator. Until the tenant's quota is counted the API server takes
+    /// no decision; kube-controller-manager counts.
+    pub async fn verify(&self) {
+        let quota = "/api/v1/namespaces/acme-dental/resourcequotas/mandate";
+        eventually("the quota is counted", 2 * PATIENCE, || async {
+            self.get(quota).await.is_some_and(|found| found["status"]["used"]["count/operatordecisions.mandate.dev"].is_string())
+        })
+        .await;
         let decided = ["decide", "verify", "receptionist-1", "-n", "acme-dental", "--operator", OPERATOR.name, "--all-checks"];
         let decided = self.mandate(&OPERATOR, &decided);
         let said = String::from_utf8_lossy(&decided.stderr).into_owned() + &String::from_utf8_lossy(&decided.stdout);

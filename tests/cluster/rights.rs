@@ -107,7 +107,7 @@ async fn when_each_first_reply_to_a_write_is_lost_everything_is_done_once() {
     operator.ready().await;
     clinic.apply();
     clinic.reaches("MANUAL_VERIFICATION").await;
-    clinic.verify();
+    clinic.verify().await;
     clinic.reaches("COMPLETED").await;
     clinic.each_effect_once().await;
 

@@ -91,10 +91,14 @@ impl ControlPlane {
         plane
     }
 
-    /// Starts one with our definitions in force.
+    /// Starts one with our definitions in force. The controllers come after them: what they do not find when they start they
+    /// look for again half a minute later, and until then nothing of it is counted or collected.
     pub async fn with_definitions(controllers: Controllers) -> Self {
-        let plane = Self::start(controllers).await;
+        let mut plane = Self::start(Controllers::None).await;
         plane.define().await;
+        if controllers == Controllers::Stock {
+            plane.start_controllers();
+        }
         plane
     }
 
