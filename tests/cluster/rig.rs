@@ -195,6 +195,18 @@ impl Clinic {
         eventually(&what, PATIENCE, || async { self.state().await.as_deref() == Some(state) }).await;
     }
 
+    /// Waits until the clinic's deployment is ready, or not, for this reason. AwaitingVerification is the last that is written before a
+    /// person acts.
+    pub async fn says(&self, reason: &str) {
+        let path = "/apis/mandate.dev/v1alpha1/namespaces/acme-dental/assistantdeployments/receptionist";
+        eventually(&format!("the deployment says {reason}"), PATIENCE, || async {
+            let found = self.get(path).await.unwrap_or_default();
+            let conditions = found["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["reason"] == reason))
+        })
+        .await;
+    }
+
     /// The state of the clinic's request.
     pub async fn state(&self) -> Option<String> {
         let request = self.get("/apis/mandate.dev/v1alpha1/namespaces/acme-dental/provisioningrequests/receptionist-1").await?;
