@@ -62,7 +62,16 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [conformance::alone(), guards::alone(), rbac::alone(), server::alone(), readme::alone(), clinic::alone(), replicas::alone()];
+    let each = [
+        conformance::alone(),
+        parity::alone(),
+        guards::alone(),
+        rbac::alone(),
+        server::alone(),
+        readme::alone(),
+        clinic::alone(),
+        replicas::alone(),
+    ];
     each.into_iter().flatten().collect()
 }
 
