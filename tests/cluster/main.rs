@@ -17,6 +17,7 @@ mod ours;
 mod parity;
 mod proxy;
 mod rbac;
+mod readme;
 mod replicas;
 mod rig;
 mod server;
@@ -65,7 +66,18 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone(), crash::alone(), embedded::alone()];
+    let each = [
+        conformance::alone(),
+        parity::alone(),
+        guards::alone(),
+        rbac::alone(),
+        server::alone(),
+        readme::alone(),
+        clinic::alone(),
+        replicas::alone(),
+        crash::alone(),
+        embedded::alone(),
+    ];
     each.into_iter().flatten().collect()
 }
 

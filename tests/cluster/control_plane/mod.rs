@@ -82,10 +82,14 @@ impl ControlPlane {
         plane
     }
 
-    /// Starts one with our definitions in force.
+    /// Starts one with our definitions in force. The stock controllers come after them: they look for new kinds every 30 s,
+    /// and until then a tenant's quota refuses what it counts.
     pub async fn with_definitions(controllers: Controllers) -> Self {
-        let plane = Self::start(controllers).await;
+        let mut plane = Self::start(Controllers::None).await;
         plane.define().await;
+        if controllers == Controllers::Stock {
+            plane.start_controllers();
+        }
         plane
     }
 
