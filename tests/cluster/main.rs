@@ -19,6 +19,7 @@ mod ours;
 mod parity;
 mod proxy;
 mod rbac;
+mod readme;
 mod recovery;
 mod replicas;
 mod rig;
@@ -70,9 +71,12 @@ fn shared() -> Vec<Test> {
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
     let each = [
+        conformance::alone(),
+        parity::alone(),
         guards::alone(),
         rbac::alone(),
         server::alone(),
+        readme::alone(),
         clinic::alone(),
         replicas::alone(),
         crash::alone(),

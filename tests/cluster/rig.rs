@@ -22,9 +22,11 @@ use crate::rights;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The address of the sandbox in the manifests.
 const WRITTEN: &str = "127.0.0.1:8090";
+/// The binary under test.
 pub const MANDATE: &str = env!("CARGO_BIN_EXE_mandate");
 
-fn root() -> &'static Path {
+/// The checkout.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -21,8 +21,7 @@ rules:
 
 /// Writes tokens, keys and the audit policy.
 pub fn write(folder: &Path) {
-    let lines = users::ALL.iter().map(|user| format!("{},\"{}\",{},\"{}\"\n", user.token, user.name, user.token, user.groups.join(",")));
-    fs::write(folder.join("tokens.csv"), lines.collect::<String>()).unwrap();
+    fs::write(folder.join("tokens.csv"), users::token_file()).unwrap();
     let pair = rcgen::KeyPair::generate().unwrap();
     fs::write(folder.join("service-account.key"), pair.serialize_pem()).unwrap();
     fs::write(folder.join("service-account.pub"), pair.public_key_pem()).unwrap();

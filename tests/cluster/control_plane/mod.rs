@@ -93,8 +93,8 @@ impl ControlPlane {
         plane
     }
 
-    /// Starts one with our definitions in force. The controllers come after them: what they do not find when they start they
-    /// look for again half a minute later, and until then nothing of it is counted or collected.
+    /// Starts one with our definitions in force. The stock controllers come after them: they look for new kinds every 30 s,
+    /// and until then a tenant's quota refuses what it counts.
     pub async fn with_definitions(controllers: Controllers) -> Self {
         let mut plane = Self::start(Controllers::None).await;
         plane.define().await;
