@@ -20,6 +20,7 @@ use crate::control_plane::assets::Assets;
 use crate::control_plane::users::{ADMIN, CONTROLLER, OPERATOR};
 use crate::control_plane::{ControlPlane, Controllers};
 use crate::rig::{MANDATE, free_port, root};
+use crate::rights;
 use crate::tests;
 
 /// The section.
@@ -65,6 +66,7 @@ async fn the_cluster_section_of_the_readme_holds_to_the_letter() {
         seen(command, output, &said, &mut hashes);
     }
     // With the rights of its own service account, and with no more than those.
+    rights::saw(&plane, &[]);
     let asked: Vec<_> = plane.requests().into_iter().filter(|request| request.user == CONTROLLER.name).collect();
     assert!(asked.iter().any(|request| request.resource == "provisioningrequests/status" && request.code == 200), "{}", asked.len());
     assert!(!asked.iter().any(|request| request.code == 403), "{:?}", asked.iter().find(|request| request.code == 403));
