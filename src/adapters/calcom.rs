@@ -97,7 +97,7 @@ impl Desired for Subscription<'_> {
         } else {
             let document = json!({"@type": SUBSCRIPTION_TYPE, "subscriberUrl": self.url, "triggers": asked, "active": true});
             let digest = canonical::own(&document).ok().map(|text| text.digest());
-            return Ok(Some(Evidence { external_id: Some(id.to_owned()), digest, urls: Vec::new() }));
+            return Ok(Some(Evidence { external_id: Some(id.to_owned()), digest, ..Evidence::default() }));
         };
         Err(session.refused(Refusal::ResourceDiffers, &what, format!("calendar webhook {id} for {} {difference}", self.url)))
     }

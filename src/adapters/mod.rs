@@ -64,9 +64,21 @@ impl Adapters {
             Call::ReadTemplate { template } => n8n::read_template(session, template).await,
             Call::CloneWorkflow { template, label, values } => n8n::clone_workflow(session, template, label, values).await,
             Call::PublishWebhooks { workflow_id, webhooks } => n8n::publish_webhooks(session, workflow_id, webhooks).await,
-            Call::CreateResource { resource, body } => rest::create_resource(session, resource, body).await,
-            Call::SubscribeCalendar { subscriber_url, triggers } => calcom::subscribe(session, subscriber_url, triggers).await,
+            Call::CreateResource { resource, body, disabled: _ } => rest::create_resource(session, resource, body).await,
+            Call::SubscribeCalendar { subscriber_url, triggers, disabled: _ } => calcom::subscribe(session, subscriber_url, triggers).await,
             Call::CreateAssistant { name, definition, server_url } => vapi::create_assistant(session, name, definition, server_url).await,
+            Call::ReactivateWorkflow { .. }
+            | Call::SetServerUrl { .. }
+            | Call::UpdateWorkflow { .. }
+            | Call::UpdateAssistant { .. }
+            | Call::SwitchResource { .. }
+            | Call::SwitchSubscription { .. }
+            | Call::RemoveWorkflow { .. }
+            | Call::RemoveResource { .. }
+            | Call::Unsubscribe { .. }
+            | Call::RemoveAssistant { .. } => {
+                Err(session.refused(Refusal::ProviderUnusable, &provider.name, "this operation comes with the next commit"))
+            }
         }
     }
 
@@ -94,10 +106,17 @@ impl Backends for Adapters {
 /// The type of provider that has the operation.
 fn speaker(call: &Call) -> ProviderType {
     match call {
-        Call::ReadTemplate { .. } | Call::CloneWorkflow { .. } | Call::PublishWebhooks { .. } => ProviderType::N8n,
-        Call::CreateResource { .. } => ProviderType::Http,
-        Call::SubscribeCalendar { .. } => ProviderType::Calcom,
-        Call::CreateAssistant { .. } => ProviderType::Vapi,
+        Call::ReadTemplate { .. }
+        | Call::CloneWorkflow { .. }
+        | Call::PublishWebhooks { .. }
+        | Call::ReactivateWorkflow { .. }
+        | Call::UpdateWorkflow { .. }
+        | Call::RemoveWorkflow { .. } => ProviderType::N8n,
+        Call::CreateResource { .. } | Call::SwitchResource { .. } | Call::RemoveResource { .. } => ProviderType::Http,
+        Call::SubscribeCalendar { .. } | Call::SwitchSubscription { .. } | Call::Unsubscribe { .. } => ProviderType::Calcom,
+        Call::CreateAssistant { .. } | Call::SetServerUrl { .. } | Call::UpdateAssistant { .. } | Call::RemoveAssistant { .. } => {
+            ProviderType::Vapi
+        }
     }
 }
 

@@ -63,7 +63,7 @@ const NODE: [&str; 18] = [
 /// Reads a template and checks it against its pin.
 pub(super) async fn read_template(session: &mut Session<'_>, template: &Template) -> Known<Evidence> {
     pinned(session, template).await?;
-    Ok(Evidence { external_id: Some(template.id.clone()), digest: Some(template.digest.clone()), urls: Vec::new() })
+    Ok(Evidence { external_id: Some(template.id.clone()), digest: Some(template.digest.clone()), ..Evidence::default() })
 }
 
 /// The template as it is now, proven to be what the schema pins.

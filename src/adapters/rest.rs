@@ -47,7 +47,7 @@ async fn once(session: &mut Session<'_>, resource: &RestResource, body: &Value, 
         }
         Written::Done(reply) => {
             match reply.document().ok().and_then(|created: Value| pointer::identifier(&created, &resource.id_pointer)) {
-                Some(id) => Ok(Evidence { external_id: Some(id), digest: Some(digest), urls: Vec::new() }),
+                Some(id) => Ok(Evidence { external_id: Some(id), digest: Some(digest), ..Evidence::default() }),
                 None => Err(unknown(session, &format!("the reply to its create has no id at {}", resource.id_pointer))),
             }
         }
@@ -107,7 +107,7 @@ impl Desired for Declared<'_> {
 
     async fn read_back(&self, session: &mut Session<'_>, id: &str) -> Known<Option<Evidence>> {
         let found = self.find(session).await?.iter().any(|found| found == id);
-        Ok(found.then(|| Evidence { external_id: Some(id.to_owned()), digest: Some(self.digest.clone()), urls: Vec::new() }))
+        Ok(found.then(|| Evidence { external_id: Some(id.to_owned()), digest: Some(self.digest.clone()), ..Evidence::default() }))
     }
 }
 

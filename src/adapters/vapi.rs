@@ -111,7 +111,7 @@ impl Desired for Assistant {
         }
         let found: Value = session.document(&reply, &what)?;
         match difference(&self.sent, &found, &mut String::new()) {
-            None => Ok(Some(Evidence { external_id: Some(id.to_owned()), digest: Some(self.digest.clone()), urls: Vec::new() })),
+            None => Ok(Some(Evidence { external_id: Some(id.to_owned()), digest: Some(self.digest.clone()), ..Evidence::default() })),
             Some(place) => {
                 let message = format!("assistant {id} is not as asked for at {place}");
                 Err(session.refused(Refusal::ResourceDiffers, &what, message))

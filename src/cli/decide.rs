@@ -167,6 +167,12 @@ fn announce(spec: &OperatorDecisionSpec, request: &str, offer: &Offer) {
     let happens = match spec.act {
         Act::Verify => "it becomes COMPLETED",
         Act::Reject => "it becomes FAILED, and nothing automatic leaves that",
+        Act::Retry => "its leftovers are removed, and the next attempt begins anew",
+        Act::Rollback => "everything it left outside is removed, in reverse order",
+        Act::ConfirmRollback => "it becomes ROLLED_BACK",
+        Act::Release => "what it left outside stays there, and is on record",
+        Act::Intervene => "what was done by hand is put on record",
+        Act::ValidatePropagation => "the propagation is closed",
     };
     eprintln!("{:?} ProvisioningRequest {request}: {happens}", spec.act);
     eprintln!("evidence  {}", offer.hash);

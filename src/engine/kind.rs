@@ -4,11 +4,16 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::audit::Invariant;
 use super::decision::Decision;
+use super::outcome::Outcome;
 use super::port::{Access, Read, WorldError};
+use super::settle;
+use crate::model::call::KeyedCall;
+use crate::model::journal::{CallEntry, Calls};
 use crate::model::object::Object;
 use crate::model::record::{BrokenLink, ChainHead, Entry};
 use crate::model::resource::Resource;
@@ -56,6 +61,9 @@ pub trait Kind: Send + Sync + 'static {
     type Object: DeserializeOwned + Send + Sync + 'static;
     /// Everything a decision needs to know of the world; prints in tests.
     type Facts: Debug + Send + Sync;
+    /// `status.journal`, as far as the loop settles calls in it; [`NoCalls`](crate::model::journal::NoCalls) for kinds that
+    /// call nobody.
+    type Journal: Calls + Serialize + DeserializeOwned + Default;
     /// Its resource.
     const RESOURCE: &'static Resource;
     /// Resources of its children.
@@ -105,6 +113,10 @@ pub trait AnyKind: Send + Sync {
     fn writes(&self) -> &'static [Access];
     /// [`Kind::INVARIANTS`]
     fn invariants(&self) -> &'static [Invariant];
+    /// Every call in the object's journal.
+    fn calls(&self, object: &Object) -> Vec<CallEntry>;
+    /// Settles outcomes into the object's journal.
+    fn settle(&self, object: &mut Object, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time);
     /// Parses, gathers, decides.
     async fn round(&self, object: &Object, read: &dyn Read, around: &Around<'_>) -> Result<Decision, RoundError>;
 }
@@ -137,6 +149,18 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn invariants(&self) -> &'static [Invariant] {
         K::INVARIANTS
+    }
+
+    fn calls(&self, object: &Object) -> Vec<CallEntry> {
+        settle::journal_of::<K::Journal>(object).calls().into_iter().cloned().collect()
+    }
+
+    fn settle(&self, object: &mut Object, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time) {
+        let mut journal: K::Journal = settle::journal_of(object);
+        settle::settle(&mut journal, outcomes, now);
+        if let Ok(journal) = serde_json::to_value(journal) {
+            object.body["status"]["journal"] = journal;
+        }
     }
 
     async fn round(&self, object: &Object, read: &dyn Read, around: &Around<'_>) -> Result<Decision, RoundError> {

@@ -112,6 +112,6 @@ impl Desired for Clone<'_> {
                 return differs(format!("does not hold {} at {} of node {:?}", place.source, place.pointer, place.node));
             }
         }
-        Ok(Some(Evidence { external_id: Some(id.to_owned()), digest: Some(digest), urls: Vec::new() }))
+        Ok(Some(Evidence { external_id: Some(id.to_owned()), digest: Some(digest), ..Evidence::default() }))
     }
 }

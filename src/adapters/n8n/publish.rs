@@ -40,7 +40,7 @@ pub(in crate::adapters) async fn publish_webhooks(session: &mut Session<'_>, id:
     }
     let paths: Vec<&str> = webhooks.iter().map(|webhook| webhook.path.as_str()).collect();
     let document = json!({"@type": PUBLISHED_TYPE, "workflowId": id, "paths": paths});
-    Ok(Evidence { external_id: Some(id.to_owned()), digest: canonical::own(&document).ok().map(|text| text.digest()), urls })
+    Ok(Evidence { external_id: Some(id.to_owned()), digest: canonical::own(&document).ok().map(|text| text.digest()), urls, absent: false })
 }
 
 async fn present(session: &mut Session<'_>, id: &str) -> Known<Value> {

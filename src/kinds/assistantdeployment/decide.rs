@@ -78,6 +78,8 @@ fn following(deployment: &AssistantDeployment, request: &ProvisioningRequest) ->
         )),
         State::Completed => Summary::Ready(Finding::info("Completed", format!("provisioned by {name} and verified by an operator"))),
         State::Failed => Summary::Stalled(Finding::error("RequestFailed", format!("{name}: {said}"))),
+        State::RollingBack => Summary::Progressing(Finding::waiting("RollingBack", format!("{name}: {said}"))),
+        State::RolledBack => Summary::Awaiting(Finding::waiting("RolledBack", format!("{name}: {said}"))),
         State::ManualVerification => Summary::Awaiting(Finding::waiting("AwaitingVerification", format!("{name}: {said}"))),
         State::Pending
         | State::SchemaInterpreting

@@ -13,6 +13,7 @@ use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{provisioningrequest, provisioningschema, tenant};
+use crate::model::journal::NoCalls;
 use crate::model::resource::{NAMESPACE, Resource};
 
 /// The kind.
@@ -22,6 +23,7 @@ pub struct AssistantDeploymentKind;
 impl Kind for AssistantDeploymentKind {
     type Object = api::AssistantDeployment;
     type Facts = facts::Facts;
+    type Journal = NoCalls;
     const RESOURCE: &'static Resource = &api::DEPLOYMENT;
     const CHILDREN: &'static [&'static Resource] = &[&provisioningrequest::api::REQUEST];
     const READS: &'static [Access] = &[

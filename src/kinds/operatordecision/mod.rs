@@ -11,6 +11,7 @@ use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{provisioningrequest, tenant};
+use crate::model::journal::NoCalls;
 use crate::model::resource::{NAMESPACE, Resource};
 
 /// The kind.
@@ -20,6 +21,7 @@ pub struct OperatorDecisionKind;
 impl Kind for OperatorDecisionKind {
     type Object = api::OperatorDecision;
     type Facts = facts::Facts;
+    type Journal = NoCalls;
     const RESOURCE: &'static Resource = &api::DECISION;
     const CHILDREN: &'static [&'static Resource] = &[];
     const READS: &'static [Access] = &[

@@ -142,6 +142,10 @@ pub enum State {
     Completed,
     /// Halted; nothing automatic leaves it.
     Failed,
+    /// What was left outside is being removed, by an operator's decision.
+    RollingBack,
+    /// Nothing is left outside, which an operator has confirmed.
+    RolledBack,
 }
 
 impl fmt::Display for State {
@@ -156,6 +160,8 @@ impl fmt::Display for State {
             Self::ManualVerification => "MANUAL_VERIFICATION",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
+            Self::RollingBack => "ROLLING_BACK",
+            Self::RolledBack => "ROLLED_BACK",
         })
     }
 }

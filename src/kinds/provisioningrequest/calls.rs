@@ -145,12 +145,20 @@ impl Inputs<'_> {
         let crm = Planned {
             name: "crm".into(),
             provider: self.spec().providers.crm.clone(),
-            call: Call::CreateResource { resource: Box::new(crm.resource.clone()), body: self.document(&crm.body, &crm.substitutions)? },
+            call: Call::CreateResource {
+                resource: Box::new(crm.resource.clone()),
+                body: self.document(&crm.body, &crm.substitutions)?,
+                disabled: false,
+            },
         };
         let calendar = Planned {
             name: "calendar".into(),
             provider: self.spec().providers.calendar.clone(),
-            call: Call::SubscribeCalendar { subscriber_url: self.url(&calendar.webhook)?, triggers: calendar.triggers.clone() },
+            call: Call::SubscribeCalendar {
+                subscriber_url: self.url(&calendar.webhook)?,
+                triggers: calendar.triggers.clone(),
+                disabled: false,
+            },
         };
         Ok(vec![crm, calendar])
     }

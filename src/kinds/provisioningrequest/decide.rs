@@ -81,9 +81,15 @@ fn begin(step: Step, request: &ProvisioningRequest, facts: &Facts, journal: &mut
     let entry = match calls::of_step(step, request, facts, journal) {
         Ok(calls) => {
             let done = calls.is_empty() && step != Step::ManualVerification;
-            StepEntry { step, calls: calls.iter().map(|call| intent(call, now)).collect(), done_at: done.then_some(now), failure: None }
+            StepEntry {
+                step,
+                calls: calls.iter().map(|call| intent(call, now)).collect(),
+                done_at: done.then_some(now),
+                failure: None,
+                repair: None,
+            }
         }
-        Err(failure) => StepEntry { step, calls: Vec::new(), done_at: None, failure: Some(failure) },
+        Err(failure) => StepEntry { step, calls: Vec::new(), done_at: None, failure: Some(failure), repair: None },
     };
     journal.steps.push(entry);
 }
@@ -93,6 +99,7 @@ fn intent(call: &KeyedCall, now: Time) -> CallEntry {
         name: call.name.clone(),
         operation: call.call.operation().to_owned(),
         key: call.key.clone(),
+        try_number: 1,
         provider: call.provider.name.clone(),
         leaves_resource: call.call.leaves_resource(),
         intended_at: now,

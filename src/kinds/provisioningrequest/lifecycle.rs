@@ -36,14 +36,15 @@ pub fn state_of(step: Step) -> State {
 /// The request's state.
 #[must_use]
 pub fn state(journal: &Journal) -> State {
-    let mut ended = journal.decisions.iter().map(|taken| match taken.act {
+    let begun = journal.steps.last().map(|entry| state_of(entry.step)).unwrap_or_default();
+    let worked = if journal.failure().is_some() { State::Failed } else { begun };
+    journal.decisions.iter().fold(worked, |state, taken| match taken.act {
         Act::Verify => State::Completed,
         Act::Reject => State::Failed,
-    });
-    if journal.failure().is_some() {
-        return State::Failed;
-    }
-    ended.next_back().or_else(|| journal.steps.last().map(|entry| state_of(entry.step))).unwrap_or_default()
+        Act::Rollback => State::RollingBack,
+        Act::ConfirmRollback => State::RolledBack,
+        Act::Retry | Act::Release | Act::Intervene | Act::ValidatePropagation => state,
+    })
 }
 
 /// What comes next.
@@ -51,7 +52,7 @@ pub fn state(journal: &Journal) -> State {
 pub fn next(journal: &Journal) -> Next {
     match state(journal) {
         State::Pending => Next::Leave,
-        State::Completed | State::Failed => Next::End,
+        State::Completed | State::Failed | State::RollingBack | State::RolledBack => Next::End,
         State::ManualVerification => Next::Decide,
         State::SchemaInterpreting
         | State::WorkflowsCloning

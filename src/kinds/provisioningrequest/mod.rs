@@ -19,6 +19,7 @@ use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provider, provisioningschema, tenant};
+use crate::model::journal::Journal;
 use crate::model::resource::{Resource, SECRET};
 
 /// The kind.
@@ -28,6 +29,7 @@ pub struct ProvisioningRequestKind;
 impl Kind for ProvisioningRequestKind {
     type Object = api::ProvisioningRequest;
     type Facts = facts::Facts;
+    type Journal = Journal;
     const RESOURCE: &'static Resource = &api::REQUEST;
     const CHILDREN: &'static [&'static Resource] = &[];
     const READS: &'static [Access] = &[

@@ -23,7 +23,7 @@ use crate::model::step::Step;
 pub fn summary(request: &ProvisioningRequest, journal: &Journal, gate: Option<&Finding>, going: bool) -> Summary {
     let name = request.metadata.name.as_deref().unwrap_or_default();
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
-    let outside: Vec<&str> = journal.outside().map(|call| call.name.as_str()).collect();
+    let outside: Vec<&str> = journal.outside().map(|(_, call)| call.name.as_str()).collect();
     if going && !outside.is_empty() {
         let message =
             format!("deletion waits: {} left resources outside; an operator must decide what becomes of them", outside.join(", "));
@@ -43,6 +43,8 @@ pub fn summary(request: &ProvisioningRequest, journal: &Journal, gate: Option<&F
         }
         State::Completed => Summary::Ready(Finding::info("Completed", "provisioned, and verified by an operator")),
         State::Failed => Summary::Stalled(failed(journal)),
+        State::RollingBack => Summary::Progressing(Finding::waiting("RollingBack", "removing what was left outside")),
+        State::RolledBack => Summary::Awaiting(Finding::info("RolledBack", "nothing is left outside")),
     }
 }
 
@@ -151,6 +153,12 @@ fn decision_record(taken: &TakenDecision) -> Option<RecordDraft> {
     let event = match taken.act {
         Act::Verify => "ProvisioningVerified",
         Act::Reject => "ProvisioningRejected",
+        Act::Retry => "RetryOrdered",
+        Act::Rollback => "RollbackOrdered",
+        Act::ConfirmRollback => "RollbackConfirmed",
+        Act::Release => "Released",
+        Act::Intervene => "Intervened",
+        Act::ValidatePropagation => "PropagationValidated",
     };
     let mut payload = json!({"decision": taken.name, "decisionUid": taken.uid, "act": taken.act, "evidence": taken.hash, "via": taken.via});
     if let Some(note) = &taken.note {

@@ -12,6 +12,7 @@ use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{assistantdeployment, provisioningrequest};
+use crate::model::journal::NoCalls;
 use crate::model::resource::Resource;
 
 /// The kind.
@@ -21,6 +22,7 @@ pub struct ProvisioningSchemaKind;
 impl Kind for ProvisioningSchemaKind {
     type Object = api::ProvisioningSchema;
     type Facts = facts::Facts;
+    type Journal = NoCalls;
     const RESOURCE: &'static Resource = &api::SCHEMA;
     const CHILDREN: &'static [&'static Resource] = &[];
     const READS: &'static [Access] = &[

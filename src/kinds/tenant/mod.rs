@@ -12,6 +12,7 @@ use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::model::journal::NoCalls;
 use crate::model::resource::{NAMESPACE, RESOURCE_QUOTA, ROLE_BINDING, Resource};
 
 /// The kind.
@@ -21,6 +22,7 @@ pub struct TenantKind;
 impl Kind for TenantKind {
     type Object = api::Tenant;
     type Facts = facts::Facts;
+    type Journal = NoCalls;
     const RESOURCE: &'static Resource = &api::TENANT;
     const CHILDREN: &'static [&'static Resource] = &[&NAMESPACE, &ROLE_BINDING, &RESOURCE_QUOTA];
     const READS: &'static [Access] = &[

@@ -82,6 +82,7 @@ pub fn subscription() -> KeyedCall {
     keyed(Call::SubscribeCalendar {
         subscriber_url: "https://n8n.example/webhook/acme-calendar".into(),
         triggers: vec!["BOOKING_CREATED".into(), "BOOKING_CANCELLED".into()],
+        disabled: false,
     })
 }
 
@@ -99,7 +100,7 @@ pub fn declared() -> RestResource {
 
 pub fn resource_call(resource: RestResource) -> KeyedCall {
     let body = json!({"name": "acme-dental", "callbackUrl": "https://n8n.example/webhook/acme-crm"}).to_string();
-    keyed(Call::CreateResource { resource: Box::new(resource), body })
+    keyed(Call::CreateResource { resource: Box::new(resource), body, disabled: false })
 }
 
 pub fn resource() -> KeyedCall {

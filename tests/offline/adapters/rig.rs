@@ -178,10 +178,17 @@ pub fn keyed(call: Call) -> KeyedCall {
 
 pub fn keyed_for(request: &str, call: Call) -> KeyedCall {
     let provider_type = match &call {
-        Call::ReadTemplate { .. } | Call::CloneWorkflow { .. } | Call::PublishWebhooks { .. } => ProviderType::N8n,
-        Call::CreateResource { .. } => ProviderType::Http,
-        Call::SubscribeCalendar { .. } => ProviderType::Calcom,
-        Call::CreateAssistant { .. } => ProviderType::Vapi,
+        Call::ReadTemplate { .. }
+        | Call::CloneWorkflow { .. }
+        | Call::PublishWebhooks { .. }
+        | Call::ReactivateWorkflow { .. }
+        | Call::UpdateWorkflow { .. }
+        | Call::RemoveWorkflow { .. } => ProviderType::N8n,
+        Call::CreateResource { .. } | Call::SwitchResource { .. } | Call::RemoveResource { .. } => ProviderType::Http,
+        Call::SubscribeCalendar { .. } | Call::SwitchSubscription { .. } | Call::Unsubscribe { .. } => ProviderType::Calcom,
+        Call::CreateAssistant { .. } | Call::SetServerUrl { .. } | Call::UpdateAssistant { .. } | Call::RemoveAssistant { .. } => {
+            ProviderType::Vapi
+        }
     };
     let input = call.input_digest().unwrap();
     let key = IdempotencyKey::new(request, "step", "call", 1, &input).unwrap();

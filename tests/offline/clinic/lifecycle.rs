@@ -238,6 +238,7 @@ struct Faulty;
 impl Kind for Faulty {
     type Object = <ProviderKind as Kind>::Object;
     type Facts = <ProviderKind as Kind>::Facts;
+    type Journal = <ProviderKind as Kind>::Journal;
     const RESOURCE: &'static Resource = ProviderKind::RESOURCE;
     const CHILDREN: &'static [&'static Resource] = ProviderKind::CHILDREN;
     const READS: &'static [Access] = ProviderKind::READS;
