@@ -9,6 +9,7 @@ mod ensure;
 mod faults;
 mod limits;
 mod n8n;
+mod page;
 mod remove;
 mod reply;
 mod rest;
@@ -32,6 +33,7 @@ use session::{Known, Session};
 use transport::Transport;
 
 pub use faults::{Classified, FaultRow, WriteEffect, faults};
+pub use page::failures_page;
 
 /// All adapters over one transport.
 pub struct Adapters {

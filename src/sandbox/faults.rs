@@ -19,6 +19,8 @@ pub enum Fault {
         /// Whole delay in milliseconds.
         milliseconds: u64,
     },
+    /// 400.
+    BadRequest,
     /// 401.
     Unauthorized,
     /// 429 with `Retry-After`.
@@ -237,6 +239,7 @@ impl Plan {
                 self.flaws.server_dropped = true;
                 return;
             }
+            Fault::BadRequest => status(400, None),
             Fault::Unauthorized => status(401, None),
             Fault::TooManyRequests { retry_after_seconds } => status(429, Some(retry_after_seconds)),
             Fault::InternalError => status(500, None),

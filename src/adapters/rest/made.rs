@@ -6,6 +6,7 @@ use super::{NOUN, keyed, send, shown};
 use crate::adapters::ensure::{said_no, unidentified};
 use crate::adapters::faults::Refusal;
 use crate::adapters::remove::{Removable, gone, is_gone, remove};
+use crate::adapters::reply::Reply;
 use crate::adapters::session::{Known, Session, Written};
 use crate::adapters::url;
 use crate::engine::outcome::Outcome;
@@ -36,17 +37,27 @@ pub(in crate::adapters) async fn switch_resource(
 pub(super) async fn switched(session: &mut Session<'_>, request: &RestRequest, id: &str, doing: &str) -> Known<()> {
     let what = object(id);
     match sent(session, request, id).await? {
-        Written::Done(reply) if request.success.contains(&reply.status.as_u16()) => Ok(()),
-        Written::Done(reply) => {
-            let message = format!("{doing} {what} answered {}, which is not declared as success", session.said(&reply));
-            Err(session.refused(Refusal::BadReply, &what, message))
-        }
+        Written::Done(reply) => succeeded(session, request, id, doing, &reply),
         Written::Refused(reply) if is_gone(reply.status) => {
             let message = format!("{doing} {what}: provider {} answered {}", session.call.provider.name, session.said(&reply));
             Err(session.refused(Refusal::ResourceMissing, &what, message))
         }
         Written::Refused(reply) => Err(said_no(session, &what, &format!("{doing} {what}"), &reply)),
     }
+}
+
+/// Whether a reply is what the schema declares for success. What cannot be read back is not believed lightly.
+fn succeeded(session: &Session<'_>, request: &RestRequest, id: &str, doing: &str, reply: &Reply) -> Known<()> {
+    let what = object(id);
+    let why = if !request.success.contains(&reply.status.as_u16()) {
+        "which is not declared as success"
+    } else if !reply.is_plausible() {
+        "and not with JSON"
+    } else {
+        return Ok(());
+    };
+    let message = format!("{doing} {what} was answered with {}, {why}", session.said(reply));
+    Err(session.refused(Refusal::BadReply, &what, message))
 }
 
 /// Removes a resource.
@@ -66,11 +77,7 @@ pub(in crate::adapters) async fn remove_resource(session: &mut Session<'_>, reso
 async fn unseen(session: &mut Session<'_>, request: &RestRequest, id: &str) -> Known<Evidence> {
     let what = object(id);
     match sent(session, request, id).await? {
-        Written::Done(reply) if request.success.contains(&reply.status.as_u16()) => Ok(gone(Some(id.to_owned()), false)),
-        Written::Done(reply) => {
-            let message = format!("removing {what} answered {}, which is not declared as success", session.said(&reply));
-            Err(session.refused(Refusal::BadReply, &what, message))
-        }
+        Written::Done(reply) => succeeded(session, request, id, "removing", &reply).map(|()| gone(Some(id.to_owned()), false)),
         Written::Refused(reply) if is_gone(reply.status) => Ok(gone(Some(id.to_owned()), true)),
         Written::Refused(reply) => Err(said_no(session, &what, &format!("removing {what}"), &reply)),
     }
