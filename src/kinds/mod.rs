@@ -3,6 +3,7 @@
 pub mod assistantdeployment;
 pub mod auditrecord;
 pub mod crd;
+mod decisions;
 pub mod operatordecision;
 pub mod provider;
 pub mod provisioningrequest;

@@ -7,13 +7,13 @@ use super::{calls, evidence, rules, view};
 use crate::engine::decision::{Decision, Finalizer};
 use crate::engine::kind::Around;
 use crate::engine::settle;
-use crate::kinds::status_value;
+use crate::kinds::{decisions, status_value};
 use crate::model::call::KeyedCall;
 use crate::model::condition;
-use crate::model::decision::{self, Stand};
+use crate::model::decision::Stand;
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::finding::Finding;
-use crate::model::journal::{CallEntry, Journal, StepEntry, TakenDecision};
+use crate::model::journal::{CallEntry, Journal, StepEntry};
 use crate::model::step::Step;
 use crate::model::time::Time;
 
@@ -144,19 +144,8 @@ fn take_decision(request: &ProvisioningRequest, facts: &Facts, journal: &mut Jou
     // A tenant that is gone cannot waive four eyes.
     let four_eyes = facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
     let stand = Stand { offer: offer.as_ref(), submitter: &request.spec.operator, four_eyes, now };
-    let open = facts.decisions.iter().filter(|decision| decision.status.as_ref().is_none_or(|status| status.verdict.is_none()));
-    let mut passing = open.filter(|decision| decision::refusal(&decision.spec.submission(), &stand).is_none());
-    let Some(chosen) = passing.next() else { return };
-    journal.decisions.push(TakenDecision {
-        name: chosen.metadata.name.clone().unwrap_or_default(),
-        uid: chosen.metadata.uid.clone().unwrap_or_default(),
-        act: chosen.spec.act,
-        hash: chosen.spec.subject.hash.clone(),
-        operator: chosen.spec.operator.clone(),
-        via: chosen.spec.via,
-        note: chosen.spec.note.clone(),
-        at: now,
-    });
+    let Some(taken) = decisions::first_passing(&facts.decisions, &journal.decisions, &stand, now) else { return };
+    journal.decisions.push(taken);
     let verified = lifecycle::state(journal) == State::Completed;
     if let Some(entry) = journal.steps.iter_mut().find(|entry| entry.step == Step::ManualVerification) {
         entry.done_at = verified.then_some(now);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::api::ProvisioningRequest;
-use crate::engine::port::{Query, Read, WorldError};
+use crate::engine::port::{Read, WorldError};
 use crate::kinds::assistantdeployment::api::{AssistantDeployment, DEPLOYMENT};
-use crate::kinds::operatordecision::api::{DECISION, OperatorDecision};
+use crate::kinds::decisions;
+use crate::kinds::operatordecision::api::OperatorDecision;
 use crate::kinds::provider::api::{CONFIGURED, PROVIDER, Provider};
 use crate::kinds::provisioningschema::api::{ProvisioningSchema, ProvisioningSchemaSpec, SCHEMA};
 use crate::kinds::tenant::api::{TENANT, Tenant};
@@ -86,7 +87,7 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
         tenant: tenant.map(|tenant| TenantFact { four_eyes: tenant.spec.four_eyes, suspended: tenant.spec.suspended }),
         deployment: deployment.map(|deployment| DeploymentFact { suspended: deployment.spec.suspend }),
         providers: providers(request, read).await?,
-        decisions: decisions(request, read).await?,
+        decisions: decisions::about(&super::api::REQUEST, request.metadata.uid.as_deref().unwrap_or_default(), namespace, read).await?,
     })
 }
 
@@ -124,20 +125,4 @@ pub fn provider_fact(name: &str, provider: &Provider) -> ProviderFact {
         configured,
         allowed_tenants: spec.allowed_tenants.as_ref().map(|tenants| tenants.iter().map(ToString::to_string).collect()),
     }
-}
-
-async fn decisions(request: &ProvisioningRequest, read: &dyn Read) -> Result<Vec<OperatorDecision>, WorldError> {
-    let uid = request.metadata.uid.as_deref().unwrap_or_default();
-    let found = read.list(&Query::related(&DECISION, uid)).await?;
-    let mut decisions: Vec<OperatorDecision> = found
-        .iter()
-        .filter(|object| Some(object.namespace()) == request.metadata.namespace.as_deref())
-        .filter_map(|object| object.parse::<OperatorDecision>().ok())
-        .filter(|decision| decision.spec.subject.kind == super::api::REQUEST.kind && decision.spec.subject.uid == uid)
-        .collect();
-    decisions.sort_by(|one, other| {
-        let order = |decision: &OperatorDecision| (decision.metadata.creation_timestamp.clone(), decision.metadata.name.clone());
-        order(one).cmp(&order(other))
-    });
-    Ok(decisions)
 }

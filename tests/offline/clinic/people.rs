@@ -131,7 +131,7 @@ fn void() -> [(&'static str, &'static str, Change, &'static str, &'static str); 
             "Verify",
             |it| it["spec"]["subject"]["kind"] = "Provider".into(),
             "SubjectKindUnknown",
-            "spec.subject.kind Provider takes no decisions: ProvisioningRequest does",
+            "spec.subject.kind Provider takes no decisions: ProvisioningRequest, ProvisioningSchema and Tenant do",
         ),
     ]
 }
