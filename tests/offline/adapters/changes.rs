@@ -1,7 +1,8 @@
 //! Repairs, updates and switches: what is particular to each.
 
-use mandate::model::call::{Call, WebhookPath};
+use mandate::model::call::{Call, Template, WebhookPath};
 use mandate::model::failure::{FailureCode, Repair};
+use mandate::model::workflow::structural_digest;
 use mandate::sandbox::{Fault, FaultRule, Operation, Vendor};
 use serde_json::{Value, json};
 
@@ -217,13 +218,15 @@ async fn an_update_that_n8n_does_not_register_can_be_reactivated() {
     rig.done(&resumed(&call)).await;
 }
 
+type Change = dyn Fn(&mut Template, &mut Vec<String>, &mut Vec<WebhookPath>);
+
 #[tokio::test(start_paused = true)]
 async fn an_update_is_refused_before_the_clone_is_touched() {
     let rig = Rig::new();
     let id = published(&rig).await;
     let call = update(&rig, &id, newer_document(), &[("Incoming", "acme-1")]).await;
     let Call::UpdateWorkflow { template, values, webhooks, .. } = call.call.clone() else { panic!() };
-    let with = |change: &dyn Fn(&mut mandate::model::call::Template, &mut Vec<String>, &mut Vec<WebhookPath>)| {
+    let with = |change: &Change| {
         let (mut template, mut values, mut webhooks) = (template.clone(), values.clone(), webhooks.clone());
         change(&mut template, &mut values, &mut webhooks);
         keyed(Call::UpdateWorkflow { workflow_id: id.clone(), template, values, webhooks })
@@ -332,8 +335,8 @@ async fn a_template_of_two_mebibytes_is_refused_and_a_little_less_serves() {
         let created = rig.direct("POST", WORKFLOWS, Some(document.clone())).await;
         let id = created["id"].as_str().unwrap().to_owned();
         let small = template(&rig).await;
-        let digest = mandate::model::workflow::structural_digest(&document, &small.places, &small.webhooks).unwrap();
-        let pinned = mandate::model::call::Template { id: id.clone(), digest, ..small };
+        let digest = structural_digest(&document, &small.places, &small.webhooks).unwrap();
+        let pinned = Template { id: id.clone(), digest, ..small };
         rig.settle();
         let cloning = clone_of(pinned.clone());
         if fits {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mandate::model::call::{Call, KeyedCall};
 use mandate::model::failure::{FailureCode, Repair};
 use mandate::model::rest::RestResource;
-use mandate::sandbox::{Fault, FaultRule, Operation, Vendor};
+use mandate::sandbox::{Fault, FaultRule, Operation};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ async fn a_removal_that_others_were_quicker_with_is_done() {
     for call in creating(&rig).await {
         rig.done(&call).await;
         rig.settle();
-        // The first of the two is struck after its effect, so that the second meets what is gone in the middle of it.
+        // The second looks before the first has removed it, and removes after.
         rig.failing(vec![FaultRule::new(Fault::Latency { milliseconds: 200 })]);
         let one = removal(&call);
         let (first, second) = tokio::join!(rig.done(&one), async {
@@ -283,10 +283,7 @@ async fn a_clone_that_differs_is_removed_and_cloned_again() {
     let template = template(&rig).await;
     let cloning = clone_of(template.clone());
     rig.settle();
-    rig.failing(vec![
-        FaultRule::new(Fault::ContentChanged).vendor(Vendor::N8n).window(0, 1),
-        FaultRule { method: Some("POST".into()), ..FaultRule::new(Fault::ContentChanged) },
-    ]);
+    rig.failing(vec![FaultRule::new(Fault::ContentChanged).on("POST", WORKFLOWS)]);
     let failure = rig.refused(&cloning).await;
     let id = rig.sandbox.effects().last().unwrap().id.clone();
     assert_eq!((failure.code, failure.repair), (FailureCode::CloneDiffers, Some(Repair::CloneAgain)));
