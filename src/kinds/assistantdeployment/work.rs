@@ -17,7 +17,8 @@ use crate::model::time::Time;
 pub fn is_wanted(deployment: &AssistantDeployment, facts: &Facts) -> bool {
     let journal = deployment.status.as_ref().map(|status| status.journal.clone()).unwrap_or_default();
     let open = journal.calls().into_iter().any(CallEntry::is_open);
-    open || taking_over(&journal, facts).is_some() || behind(deployment, &journal, facts).is_some()
+    let switching = journal.cutover.as_ref().is_some_and(|cutover| !cutover.is_switched());
+    open || switching || taking_over(&journal, facts).is_some() || behind(deployment, &journal, facts).is_some()
 }
 
 /// The verified update that has not begun to take over.
