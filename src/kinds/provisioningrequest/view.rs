@@ -9,12 +9,13 @@ use super::facts::Facts;
 use super::lifecycle;
 use crate::engine::kind::Chain;
 use crate::kinds::assistantdeployment::api::WebhookStatus;
+use crate::kinds::decisions;
 use crate::model::canonical::{self, Digest};
 use crate::model::condition::{Observation, Summary, Truth};
 use crate::model::decision::Act;
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::finding::Finding;
-use crate::model::journal::{Journal, TakenDecision};
+use crate::model::journal::Journal;
 use crate::model::record::RecordDraft;
 use crate::model::step::Step;
 
@@ -102,7 +103,7 @@ pub fn records(request: &ProvisioningRequest, journal: &Journal) -> Vec<RecordDr
         records.extend(failure_record(request, journal, step, failure));
     }
     for taken in &journal.decisions {
-        records.extend(decision_record(taken));
+        records.extend(decisions::record(taken));
         if taken.act == Act::Reject {
             let note = taken.note.as_deref().unwrap_or_default();
             let message = format!("{} rejected the result: {note}", taken.operator);
@@ -147,23 +148,4 @@ fn failure_record(request: &ProvisioningRequest, journal: &Journal, step: Step, 
             "remediation": failure.remediation, "evidence": evidence,
         }),
     })
-}
-
-fn decision_record(taken: &TakenDecision) -> Option<RecordDraft> {
-    let event = match taken.act {
-        Act::Verify => "ProvisioningVerified",
-        Act::Reject => "ProvisioningRejected",
-        Act::Retry => "RetryOrdered",
-        Act::Rollback => "RollbackOrdered",
-        Act::ConfirmRollback => "RollbackConfirmed",
-        Act::Release => "Released",
-        Act::Intervene => "Intervened",
-        Act::ValidatePropagation => "PropagationValidated",
-    };
-    let mut payload = json!({"decision": taken.name, "decisionUid": taken.uid, "act": taken.act, "evidence": taken.hash, "via": taken.via});
-    if let Some(note) = &taken.note {
-        payload["note"] = note.as_str().into();
-    }
-    let identity = json!({"decisionUid": taken.uid, "act": taken.act, "evidence": taken.hash});
-    Some(RecordDraft { event, cause: cause(&identity)?, actor: taken.operator.clone(), payload })
 }
