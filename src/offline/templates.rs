@@ -58,7 +58,7 @@ impl Templates {
         let refuse = |message: String| Problem { reason: "TemplateInvalid", ..Problem::unreadable(&file, message) };
         let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
         if usize::try_from(bytes).map_or(true, |bytes| bytes > MAX_REPLY_BYTES) {
-            return Err(refuse(too_large(bytes)));
+            return Err(refuse(too_large(Some(bytes))));
         }
         let text = fs::read_to_string(path).map_err(|error| Problem::unreadable(&file, error.to_string()))?;
         let workflow = canonical::parse(&text).map_err(|error| refuse(error.to_string()))?;
@@ -108,10 +108,11 @@ impl Templates {
     }
 }
 
-/// What is said of a template of this many bytes.
+/// What is said of a template that is too large, of this many bytes if they are known.
 #[must_use]
-pub fn too_large(bytes: u64) -> String {
-    format!("the template has {bytes} bytes, more than {MAX_REPLY_BYTES}: it could not be read while provisioning; split it")
+pub fn too_large(bytes: Option<u64>) -> String {
+    let has = bytes.map_or_else(String::new, |bytes| format!("{bytes} bytes, "));
+    format!("the template has {has}more than {MAX_REPLY_BYTES} bytes: it could not be read while provisioning; split it")
 }
 
 /// The checks that step 1 makes on the real template, all of them.

@@ -285,6 +285,14 @@ fn now<T>(reading: impl Future<Output = Result<T, WorldError>>) -> Option<T> {
     reading.now_or_never()?.ok()
 }
 
+/// What of the problems is about schemas: their own, and those of files in which one may be hidden.
+#[must_use]
+pub fn of_schemas(problems: Vec<Problem>) -> Vec<Problem> {
+    let of_schema = |object: &str| object.split(' ').next() == Some(SCHEMA.kind);
+    let about = |problem: &Problem| problem.object.as_deref().map_or(problem.reason != "UnknownKind", of_schema);
+    problems.into_iter().filter(about).collect()
+}
+
 /// Whether the problems refuse what was given; warnings do so only when asked to be strict.
 #[must_use]
 pub fn refuses(problems: &[Problem], strict: bool) -> bool {

@@ -8,6 +8,7 @@ mod clinic;
 mod cluster;
 mod documented;
 mod examples;
+mod fidelity;
 mod hashes;
 mod kubeapi;
 mod leader;

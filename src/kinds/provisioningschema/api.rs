@@ -312,11 +312,10 @@ impl ProvisioningSchemaSpec {
         format!("{}-{}-r{}", self.product, self.version, self.revision)
     }
 
-    /// Whether a revision of this name is one of this version.
+    /// What the names of this version's revisions begin with; their number follows.
     #[must_use]
-    pub fn is_same_version(&self, revision: &str) -> bool {
-        let prefix = format!("{}-{}-r", self.product, self.version);
-        revision.strip_prefix(&prefix).is_some_and(|number| number.parse::<u32>().is_ok())
+    pub fn revision_prefix(&self) -> String {
+        format!("{}-{}-r", self.product, self.version)
     }
 
     /// All sources that it names.

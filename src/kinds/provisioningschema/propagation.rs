@@ -67,7 +67,9 @@ impl Live {
 pub fn count(schema: &ProvisioningSchema, live: &[Live]) -> DeploymentCounts {
     let digest = schema.spec.digest().ok();
     let mut counts = DeploymentCounts::default();
-    for one in live.iter().filter(|one| schema.spec.is_same_version(&one.revision)) {
+    let prefix = schema.spec.revision_prefix();
+    // A name is the version's revision and nothing else: CEL sees to it.
+    for one in live.iter().filter(|one| one.revision.starts_with(&prefix)) {
         counts.live += 1;
         if one.is_on(schema, digest.as_ref()) {
             counts.current += 1;
@@ -163,15 +165,18 @@ pub fn condition(schema: &ProvisioningSchema, standing: Standing) -> Option<Obse
     let (status, why) = match standing {
         Standing::None => return None,
         Standing::UnderWay => {
-            let message = format!("live deployments of {version} are being brought to it: kubectl get assistantdeployments -A shows which are");
+            let message =
+                format!("live deployments of {version} are being brought to it: kubectl get assistantdeployments -A shows which are");
             (Truth::False, Finding::waiting("Propagating", message))
         }
         Standing::Failing => {
-            let message = "some live deployments could not be brought to it: kubectl get assistantdeployments -A shows which, mandate get says why";
+            let message =
+                "some live deployments could not be brought to it: kubectl get assistantdeployments -A shows which, mandate get says why";
             (Truth::False, Finding::error("PropagationIncomplete", message))
         }
         Standing::Done => {
-            let message = format!("every live deployment of {version} is on it; an operator checks: mandate decide validatepropagation {name}");
+            let message =
+                format!("every live deployment of {version} is on it; an operator checks: mandate decide validatepropagation {name}");
             (Truth::False, Finding::waiting("AwaitingValidation", message))
         }
         Standing::Validated => {
