@@ -120,7 +120,10 @@ fn compare(index: usize, spec: &WorkflowSpec, template: &Template) -> Vec<Linted
     match digest(index, spec, template) {
         Ok(found) if found == spec.digest => Vec::new(),
         Ok(found) => {
-            let message = format!("{} has structural digest {found}, which is not the pinned one", template.file);
+            let message = format!(
+                "{} has structural digest {found}, which is not the pinned one: put it back, or publish the next revision with mandate schema pin",
+                template.file
+            );
             let finding = Finding::error("TemplateDrift", message).at(format!("/spec/workflows/{index}/digest"));
             vec![Linted { finding, protects: Clause::Fidelity }]
         }

@@ -136,7 +136,7 @@ fn node(name: &'static str) -> impl Strategy<Value = Value> {
 }
 
 fn a_workflow() -> impl Strategy<Value = Value> {
-    let nodes = NAMES.map(node).to_vec();
+    let nodes: Vec<_> = NAMES.map(node).into_iter().collect();
     let connections = prop::collection::btree_map(prop::sample::select(&NAMES[..]), json_value(), 0..4);
     (nodes, 2..=NAMES.len(), connections, object()).prop_map(|(nodes, kept, connections, settings)| {
         let connections: Map<String, Value> = connections.into_iter().map(|(name, to)| (name.to_owned(), json!({"main": to}))).collect();
