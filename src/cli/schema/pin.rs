@@ -11,6 +11,7 @@ use crate::adapters::transport::{HttpTransport, Request, Transport, TransportFau
 use crate::cli::{CommandError, Ended, Format, input, print};
 use crate::model::canonical;
 use crate::model::limits::{CALL_DEADLINE, MAX_REPLY_BYTES};
+use crate::model::pointer;
 use crate::offline::folder::STDIN;
 use crate::offline::pin::{Pin, Schemas};
 use crate::offline::problem::Problem;
@@ -148,13 +149,13 @@ async fn template(transport: &HttpTransport, place: &str, key: &HeaderValue) -> 
     };
     let document = || {
         let text = std::str::from_utf8(&reply.body).map_err(|error| error.to_string())?;
-        canonical::parse(text).map_err(|error| error.to_string())
+        canonical::parse(text).map_err(|error| format!("the reply is no workflow: {error}; is this the base URL of n8n?"))
     };
     let failed = |what: &str| Err(CommandError::Failed(format!("{place}: n8n answers {}: {what}", reply.status)));
     match reply.status {
         StatusCode::OK => Ok(Some(document())),
         // What is no n8n says so in other words.
-        StatusCode::NOT_FOUND if document().is_ok() => Ok(None),
+        StatusCode::NOT_FOUND if document().is_ok_and(|said| pointer::text(&said, "/message") == Some("Not Found")) => Ok(None),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed("make a new API key in its settings"),
         _ => failed("is this the base URL of n8n?"),
     }
