@@ -118,17 +118,19 @@ fn what_only_its_author_can_change_is_named_and_nothing_is_written() {
     let digest = digest_of_intake(&original);
     let templates = templates(folder.path());
     let zeros = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-    for written in [
-        format!("digest: &same {zeros}"),
-        format!("digest: !!str {zeros}"),
-        format!("digest: >-\n        {zeros}"),
-        "digest: 12".to_owned(),
-    ] {
-        let text = original.replace(&format!("digest: {digest}"), &written);
+    let reasons = |text: &str| {
         let problems = Schemas::read("s.yaml", text.as_bytes()).unwrap().pin(&templates, "sandbox").unwrap_err();
-        assert_eq!(problems.iter().map(|problem| problem.reason).collect::<Vec<_>>(), ["NotEditable"], "{written}");
-        assert!(problems[0].to_string().starts_with("s.yaml:15:"), "{}", problems[0]);
+        problems.iter().map(|problem| (problem.reason, problem.line)).collect::<Vec<_>>()
+    };
+    for written in [format!("digest: >-\n        {zeros}"), format!("digest: \"\\x73{}\"", &zeros[1..]), "digest: 12".to_owned()] {
+        assert_eq!(reasons(&original.replace(&format!("digest: {digest}"), &written)), [("NotEditable", 15)], "{written}");
     }
+    // What the anchor stands for is another workflow's digest too.
+    let second = original.rsplit("digest: ").next().unwrap().split('\n').next().unwrap();
+    let shared = original
+        .replace(&format!("digest: {digest}"), &format!("digest: &one {zeros}"))
+        .replace(&format!("digest: {second}"), "digest: *one");
+    assert_eq!(reasons(&shared), [("NotEditable", 42)]);
 }
 
 #[test]
@@ -216,7 +218,7 @@ fn each_reason_not_to_pin_names_place_value_and_remedy_and_nothing_is_written() 
         ),
         (
             |folder| edit(&folder.join(SCHEMA), "      templateId: tPlIntake0000001\n", ""),
-            "F:6:3: error: it does not have the shape of a ProvisioningSchema: missing field `templateId` [ShapeInvalid]",
+            "F:7:3: error: it does not have the shape of a ProvisioningSchema: missing field `templateId` [ShapeInvalid]",
         ),
         (
             |folder| edit(&folder.join(SCHEMA), "kind: ProvisioningSchema\n", "kind: ProvisioningSchema\nkind: x\n"),
