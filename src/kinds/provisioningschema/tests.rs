@@ -65,8 +65,8 @@ fn said(schema: &ProvisioningSchema, others: &[ProvisioningSchema]) -> Vec<(Seve
 #[test]
 fn what_cannot_be_taken_back_or_switched_on_is_refused_and_what_cannot_be_switched_off_is_told() {
     const CRM: &str = "/spec/integrations/crm/resource";
-    type Change = fn(&mut Value);
-    let cases: [(Change, Option<(Severity, &str, String)>); 8] = [
+    type Case = (fn(&mut Value), Option<(Severity, &'static str, String)>);
+    let cases: [Case; 8] = [
         (|_| {}, None),
         (|resource| drop(resource.as_object_mut().unwrap().remove("remove")), Some((Severity::Error, "RemovalMissing", CRM.into()))),
         (|resource| resource["remove"]["path"] = json!("/v1/all"), Some((Severity::Error, "RemovalMissing", format!("{CRM}/remove/path")))),

@@ -61,6 +61,8 @@ fn pinning_writes_the_digest_however_it_is_written_and_keeps_every_other_byte() 
         written("      digest:\n", &format!("      digest: {digest}\n")),
         written("      digest:   # later\n", &format!("      digest: {digest}   # later\n")),
         written("      digest: ~\n", &format!("      digest: {digest}\n")),
+        written(&format!("      digest: &one !!str {zeros}\n"), &format!("      digest: &one !!str {digest}\n")),
+        written(&format!("      digest: >-\n        {zeros}\n"), &format!("      digest: >-\n        {digest}\n")),
         // Absent: put in below the template that it is of.
         written("", &line),
         (
@@ -122,7 +124,7 @@ fn what_only_its_author_can_change_is_named_and_nothing_is_written() {
         let problems = Schemas::read("s.yaml", text.as_bytes()).unwrap().pin(&templates, "sandbox").unwrap_err();
         problems.iter().map(|problem| (problem.reason, problem.line)).collect::<Vec<_>>()
     };
-    for written in [format!("digest: >-\n        {zeros}"), format!("digest: \"\\x73{}\"", &zeros[1..]), "digest: 12".to_owned()] {
+    for written in [format!("digest: \"\\x73{}\"", &zeros[1..]), "digest: 12".to_owned(), "digest: {a: b}".to_owned()] {
         assert_eq!(reasons(&original.replace(&format!("digest: {digest}"), &written)), [("NotEditable", 15)], "{written}");
     }
     // What the anchor stands for is another workflow's digest too.
