@@ -282,7 +282,7 @@ pub struct ProvisioningSchemaStatus {
     /// Digest of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Live deployments of this version; absent while there are none.
+    /// Live deployments of this version; absent until there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployments: Option<DeploymentCounts>,
     /// What a person may decide now.
