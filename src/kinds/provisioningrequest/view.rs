@@ -48,11 +48,7 @@ pub fn summary(request: &ProvisioningRequest, facts: &Facts, journal: &Journal, 
         State::Failed if lifecycle::is_superseded(journal) => {
             Summary::Awaiting(Finding::info("Superseded", "failed; an operator has decided on a retry, and nothing of it is left outside"))
         }
-        State::Failed => {
-            let failed = failed(journal);
-            let message = format!("{}. Then: {}", failed.message.trim_end_matches('.'), decide("retry|rollback", request));
-            Summary::Stalled(Finding::error(failed.reason, message))
-        }
+        State::Failed => Summary::Stalled(failed(journal)),
         State::RollingBack => {
             let message = format!("everything was removed; an operator looks for it and confirms: {}", decide("confirm-rollback", request));
             Summary::Awaiting(Finding::waiting("AwaitingDecision", message))
