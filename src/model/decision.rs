@@ -199,6 +199,10 @@ fn is_offered(decision: &Submission<'_>, stand: &Stand<'_>) -> Option<Finding> {
         return Some(Finding::error("HashMoved", message).at("/spec/subject/hash"));
     }
     (!offer.acts.contains(&decision.act)).then(|| {
+        if decision.act == Act::ValidatePropagation {
+            let message = "not every live deployment is on the revision: kubectl get assistantdeployments -A shows which is not";
+            return Finding::error("PropagationIncomplete", message).at("/spec/act");
+        }
         let message = format!("{:?} is not possible now; possible: {:?}", decision.act, offer.acts);
         Finding::error("ActNotOffered", message).at("/spec/act")
     })

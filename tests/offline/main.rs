@@ -9,6 +9,7 @@ mod cluster;
 mod contract;
 mod documented;
 mod examples;
+mod fidelity;
 mod hashes;
 mod kubeapi;
 mod leader;

@@ -11,7 +11,7 @@ use crate::model::decision::{self, Stand};
 use crate::model::finding::{Finding, Severity};
 
 /// Reasons that end a decision: those that a judgement in the journal may give.
-const FINAL: [&str; 15] = [
+const FINAL: [&str; 16] = [
     "Accepted",
     "Superseded",
     "SubjectKindUnknown",
@@ -23,6 +23,7 @@ const FINAL: [&str; 15] = [
     "NothingToDecide",
     "HashMoved",
     "ActNotOffered",
+    "PropagationIncomplete",
     "NoteMissing",
     "ChecklistIncomplete",
     "ChecklistUnknownItem",

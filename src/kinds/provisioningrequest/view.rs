@@ -8,13 +8,13 @@ use super::facts::Facts;
 use super::lifecycle;
 use crate::engine::kind::Chain;
 use crate::kinds::assistantdeployment::api::WebhookStatus;
-use crate::kinds::parts;
+use crate::kinds::{decisions, parts};
 use crate::model::canonical::{self, Digest};
 use crate::model::condition::{Observation, Summary, Truth};
 use crate::model::decision::Act;
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::finding::Finding;
-use crate::model::journal::{Calls, Journal, RepairEntry, StepEntry, TakenDecision, UndoCause};
+use crate::model::journal::{Calls, Journal, RepairEntry, StepEntry, UndoCause};
 use crate::model::record::RecordDraft;
 use crate::model::step::Step;
 
@@ -163,7 +163,7 @@ pub fn records(request: &ProvisioningRequest, journal: &Journal) -> Vec<RecordDr
         records.extend(failure_record(request, journal, step, failure));
     }
     for taken in &journal.decisions {
-        records.extend(decision_record(taken));
+        records.extend(decisions::record(taken));
         if taken.act == Act::Reject {
             let note = taken.note.as_deref().unwrap_or_default();
             let message = format!("{} rejected the result: {note}", taken.operator);
@@ -276,23 +276,4 @@ fn failure_record(request: &ProvisioningRequest, journal: &Journal, step: Step, 
             "remediation": failure.remediation, "evidence": evidence,
         }),
     })
-}
-
-fn decision_record(taken: &TakenDecision) -> Option<RecordDraft> {
-    let event = match taken.act {
-        Act::Verify => "ProvisioningVerified",
-        Act::Reject => "ProvisioningRejected",
-        Act::Retry => "RetryOrdered",
-        Act::Rollback => "RollbackOrdered",
-        Act::ConfirmRollback => "RollbackConfirmed",
-        Act::Release => "Released",
-        Act::Intervene => "Intervened",
-        Act::ValidatePropagation => "PropagationValidated",
-    };
-    let mut payload = json!({"decision": taken.name, "decisionUid": taken.uid, "act": taken.act, "evidence": taken.hash, "via": taken.via});
-    if let Some(note) = &taken.note {
-        payload["note"] = note.as_str().into();
-    }
-    let identity = json!({"decisionUid": taken.uid, "act": taken.act, "evidence": taken.hash});
-    Some(RecordDraft { event, cause: cause(&identity)?, actor: taken.operator.clone(), payload })
 }

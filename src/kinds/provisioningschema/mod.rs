@@ -3,7 +3,12 @@
 pub mod api;
 mod decide;
 mod facts;
+pub(crate) mod propagation;
+mod removal;
+pub(crate) mod revisions;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 
@@ -11,7 +16,7 @@ use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
-use crate::kinds::{assistantdeployment, provisioningrequest};
+use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provisioningrequest};
 use crate::model::journal::NoCalls;
 use crate::model::resource::Resource;
 
@@ -29,12 +34,17 @@ impl Kind for ProvisioningSchemaKind {
         Access { resource: &api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &assistantdeployment::api::DEPLOYMENT, verbs: &[Verb::List, Verb::Watch] },
         Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::List, Verb::Watch] },
+        Access { resource: &operatordecision::api::DECISION, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
     ];
-    const WRITES: &'static [Access] = &[Access { resource: &api::SCHEMA, verbs: &[Verb::UpdateStatus, Verb::Update] }];
+    const WRITES: &'static [Access] = &[
+        Access { resource: &api::SCHEMA, verbs: &[Verb::UpdateStatus, Verb::Update] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
+    ];
     const INVARIANTS: &'static [Invariant] = &[];
 
-    async fn gather(object: &api::ProvisioningSchema, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
-        facts::gather(object, read).await
+    async fn gather(object: &api::ProvisioningSchema, read: &dyn Read, settings: &Settings) -> Result<facts::Facts, WorldError> {
+        facts::gather(object, read, settings).await
     }
 
     fn decide(object: &api::ProvisioningSchema, facts: &facts::Facts, around: &Around<'_>) -> Decision {
