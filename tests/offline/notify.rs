@@ -1,0 +1,90 @@
+//! What operators are told: each outcome once, as an Event and as a CloudEvent, whatever becomes of the receiver.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+mod delivery;
+mod events;
+mod receiver;
+
+use std::sync::Arc;
+
+use mandate::adapters::cloudevents::Receiver as Target;
+use mandate::engine::news::Proof;
+use mandate::kinds::KINDS;
+use mandate::model::object::Object;
+use mandate::operator::notify::{All, Sink};
+use mandate::operator::runner::{Operator, Setup};
+use mandate::operator::telemetry::Telemetry;
+use regex::Regex;
+use serde_json::Value;
+
+use crate::clinic::rig::Rig;
+use receiver::Receiver;
+
+/// An operator that posts to a receiver, and its sink.
+fn process(rig: &Rig, receiver: &Arc<Receiver>) -> (Operator, Arc<Sink>, Telemetry) {
+    let setup = rig.setup();
+    let telemetry = setup.telemetry.clone();
+    let target =
+        Target { url: "http://receiver.example/outcomes".into(), token: None, transport: receiver.clone(), clock: rig.clock.clone() };
+    let sink = Arc::new(Sink::new(target, telemetry.clone()));
+    let notifier = Arc::new(All(vec![setup.notifier.clone(), sink.clone()]));
+    (Operator::new(Setup { notifier, ..setup }), sink, telemetry)
+}
+
+/// Runs a process until the world rests, and everything is delivered or this long has passed.
+async fn run(rig: &Rig, receiver: &Arc<Receiver>, seconds: u64) {
+    let (operator, sink, _) = process(rig, receiver);
+    let work = rig.run_with(operator);
+    tokio::select! {
+        () = sink.deliver() => {}
+        () = async { work.quiet().await; sink.drained(std::time::Duration::from_secs(seconds)).await } => {}
+    }
+    work.stop().await;
+    rig.hold();
+}
+
+/// All Events as (reason, Event), the oldest first.
+fn told(rig: &Rig) -> Vec<(String, Arc<Object>)> {
+    let mut events = rig.all("Event");
+    events.sort_by_key(|event| event.resource_version().parse::<u64>().unwrap());
+    events.into_iter().map(|event| (event.body["reason"].as_str().unwrap().to_owned(), event)).collect()
+}
+
+/// A document with everything masked that differs from run to run.
+fn masked(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap() + "\n";
+    for (pattern, mask) in [
+        (r"sha256:[0-9a-f]{64}", "sha256:<64 digits>"),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
+        (r"\.[0-9a-f]{16}\b", ".<16 digits>"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "<instant>"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<second>"),
+        (r#""resourceVersion": "\d+""#, r#""resourceVersion": "<version>""#),
+    ] {
+        text = Regex::new(pattern).unwrap().replace_all(&text, mask).into_owned();
+    }
+    text
+}
+
+/// What is told is what a kind says and records: reasons of its README, events of its source.
+#[test]
+fn every_telling_names_a_reason_and_a_record_that_exist() {
+    let read = |path: String| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let mut rows = 0;
+    for kind in KINDS {
+        let folder = kind.resource().kind.to_lowercase();
+        for telling in kind.tells() {
+            rows += 1;
+            let readme = read(format!("src/kinds/{folder}/README.md"));
+            assert!(readme.contains(&format!("| `{}` |", telling.reason)), "{folder}: no reason {}", telling.reason);
+            if let Proof::Record(event) = telling.proof {
+                let files = std::fs::read_dir(format!("{}/src/kinds/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+                let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+                let mut sources = names.filter(|name| name.ends_with(".rs") && name != "mod.rs");
+                let said = format!("\"{event}\"");
+                assert!(sources.any(|name| read(format!("src/kinds/{folder}/{name}")).contains(&said)), "{folder}: no record {event}");
+            }
+        }
+    }
+    assert!(rows >= 5, "only {rows} rows");
+}
