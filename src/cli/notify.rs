@@ -19,7 +19,7 @@ const LAST_TRIES: Duration = Duration::from_secs(1);
 
 /// A receiver of CloudEvents.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct Notifications {
     /// Post each outcome to this URL as a CloudEvent, http or https
     #[arg(long, value_name = "URL")]
     notify_url: Option<Target>,
@@ -56,7 +56,7 @@ impl FromStr for Target {
     }
 }
 
-impl Arguments {
+impl Notifications {
     /// The sink, if a receiver is named.
     pub(super) fn sink(&self, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, telemetry: Telemetry) -> Option<Arc<Sink>> {
         let Target(url) = self.notify_url.clone()?;

@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = WORKERS)]
     workers: usize,
     #[command(flatten)]
-    notify: notify::Arguments,
+    notify: notify::Notifications,
     #[command(flatten)]
     connection: Connection,
 }

@@ -56,7 +56,7 @@ pub fn lasting(tells: &[Telling], object: &Object, chain: &Chain) -> Vec<Notice>
 fn is_told_by(known: &Notice, notice: &Notice) -> bool {
     let same_cause = match (&known.cause, &notice.cause) {
         (Cause::Known(known), Cause::Known(now)) => known == now,
-        // A chain that broke, or was mended, is no new outcome.
+        // Nothing else is known of an outcome whose chain is broken: under one reason it is one.
         (Cause::Known(_) | Cause::Said(_), Cause::Said(_)) | (Cause::Said(_), Cause::Known(_)) => known.reason == notice.reason,
     };
     known.topic == notice.topic && same_cause

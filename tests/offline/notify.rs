@@ -66,25 +66,51 @@ fn masked(document: &Value) -> String {
     text
 }
 
-/// What is told is what a kind says and records: reasons of its README, events of its source.
+/// Compares with a committed document.
+#[track_caller]
+fn is_golden(name: &str, document: &Value) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/offline/notify").join(name);
+    let now = masked(document);
+    assert_eq!(now, std::fs::read_to_string(&path).unwrap_or_default(), "{name} is not what it was; now it is\n{now}");
+}
+
+/// What is told is what a kind says and records.
 #[test]
 fn every_telling_names_a_reason_and_a_record_that_exist() {
-    let read = |path: String| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let sources = |folder: &str| -> Vec<String> {
+        let files = std::fs::read_dir(format!("{}/src/kinds/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let of_the_kind = paths.filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("mod.rs"));
+        of_the_kind.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    };
     let mut rows = 0;
     for kind in KINDS {
         let folder = kind.resource().kind.to_lowercase();
         for telling in kind.tells() {
             rows += 1;
-            let readme = read(format!("src/kinds/{folder}/README.md"));
-            assert!(readme.contains(&format!("| `{}` |", telling.reason)), "{folder}: no reason {}", telling.reason);
+            let said = |word: &str| sources(&folder).iter().any(|text| text.contains(&format!("\"{word}\"")));
+            assert!(said(telling.reason), "{folder}: no reason {}", telling.reason);
             if let Proof::Record(event) = telling.proof {
-                let files = std::fs::read_dir(format!("{}/src/kinds/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-                let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-                let mut sources = names.filter(|name| name.ends_with(".rs") && name != "mod.rs");
-                let said = format!("\"{event}\"");
-                assert!(sources.any(|name| read(format!("src/kinds/{folder}/{name}")).contains(&said)), "{folder}: no record {event}");
+                assert!(said(event), "{folder}: no record {event}");
             }
         }
     }
     assert!(rows >= 5, "only {rows} rows");
+}
+
+#[test]
+fn a_receiver_that_cannot_be_meant_is_refused_before_anything_begins() {
+    for (arguments, said) in [
+        (vec!["--notify-url", "ftp://receiver.example/"], "the URL begins with http:// or https://"),
+        (vec!["--notify-url", "receiver.example"], "the URL begins with http:// or https://"),
+        (vec!["--notify-url", "https://ana:hush@receiver.example/"], "use --notify-token-file"),
+        (vec!["--notify-token-file", "token"], "--notify-url"),
+    ] {
+        for command in [vec!["up", "/nowhere"], vec!["run"]] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_mandate")).args(&command).args(&arguments).output().unwrap();
+            let complaint = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command:?} {arguments:?}: {complaint}");
+            assert!(complaint.contains(said), "{command:?} {arguments:?}: {complaint}");
+        }
+    }
 }

@@ -77,7 +77,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_sandbox: bool,
     #[command(flatten)]
-    notify: notify::Arguments,
+    notify: notify::Notifications,
     /// How results are printed
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,

@@ -18,7 +18,7 @@ use mandate::world::server::ApiServer;
 use tokio::sync::watch;
 
 use super::receiver::{Answer, Receiver};
-use super::{masked, process, run, told};
+use super::{is_golden, process, run, told};
 use crate::clinic::rig::{Rig, reason};
 
 const AWAITING: &str = "provisioning.awaiting-verification.v1";
@@ -34,7 +34,7 @@ async fn what_awaits_a_person_is_told_under_the_hash_that_is_to_be_decided_on() 
     run(&rig, &receiver, 60).await;
     let got = receiver.got();
     assert_eq!(got.len(), 1);
-    assert_eq!(masked(&got[0].body), include_str!("awaiting.cloudevent.json"));
+    is_golden("awaiting.cloudevent.json", &got[0].body);
     assert_eq!(got[0].content_type, "application/cloudevents+json");
     assert_eq!(got[0].url, "http://receiver.example/outcomes");
     let waiting = rig.request().await;

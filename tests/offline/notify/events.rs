@@ -12,7 +12,7 @@ use mandate::world::server::{ApiServer, Identity};
 use serde_json::json;
 
 use super::receiver::Receiver;
-use super::{masked, run, told};
+use super::{is_golden, run, told};
 use crate::clinic::rig::{Rig, condition, reason, settle};
 
 fn reasons(rig: &Rig) -> Vec<String> {
@@ -48,10 +48,10 @@ async fn a_failure_is_a_warning_that_says_what_to_do() {
     let receiver = Arc::new(Receiver::default());
     run(&rig, &receiver, 60).await;
     let (_, event) = told(&rig).remove(0);
-    assert_eq!(masked(&event.body), include_str!("failed.event.json"));
+    is_golden("failed.event.json", &event.body);
     let got = receiver.got();
     assert_eq!(got.len(), 1);
-    assert_eq!(masked(&got[0].body), include_str!("failed.cloudevent.json"));
+    is_golden("failed.cloudevent.json", &got[0].body);
 
     let records = rig.all("AuditRecord");
     let failed = records.iter().find(|record| record.body["spec"]["event"] == "ProvisioningFailed").unwrap();
@@ -87,7 +87,6 @@ async fn a_world_of_our_own_keeps_events_for_an_hour() {
     assert_eq!(reasons(&rig), [String::new(); 0]);
 }
 
-/// What a person did by hand is on record; it is no outcome, and what stands is not told again.
 #[tokio::test(start_paused = true)]
 async fn a_rejection_is_told_as_a_failure_with_the_note_of_the_operator() {
     let rig = Rig::clinic().await;
