@@ -36,33 +36,38 @@ pub enum Proof {
     Offer,
 }
 
-/// What a status write makes true that was not.
+/// What a status write makes true that was not. What a record proves is news once, with the status that follows the record,
+/// however often the condition goes and comes back.
 #[must_use]
 pub fn news(tells: &[Telling], before: &Object, after: &Object, chain: &Chain) -> Vec<Notice> {
-    let known = standing(tells, before, chain);
+    let (known, recorded) = (standing(tells, before, chain), chain_length(before));
     let mut fresh = standing(tells, after, chain);
-    fresh.retain(|notice| !known.iter().any(|known| is_told_by(known, notice)));
-    fresh
+    fresh.retain(|(notice, place)| match place {
+        Some(place) => *place >= recorded,
+        None => !known.iter().any(|(known, _)| is_said_by(known, notice)),
+    });
+    fresh.into_iter().map(|(notice, _)| notice).collect()
 }
 
 /// What a stored status says that can be told again under the same identity.
 #[must_use]
 pub fn lasting(tells: &[Telling], object: &Object, chain: &Chain) -> Vec<Notice> {
-    let mut notices = standing(tells, object, chain);
-    notices.retain(|notice| matches!(notice.cause, Cause::Known(_)));
-    notices
+    let notices = standing(tells, object, chain).into_iter().map(|(notice, _)| notice);
+    notices.filter(|notice| matches!(notice.cause, Cause::Known(_))).collect()
 }
 
-fn is_told_by(known: &Notice, notice: &Notice) -> bool {
-    let same_cause = match (&known.cause, &notice.cause) {
-        (Cause::Known(known), Cause::Known(now)) => known == now,
+/// Whether a status that said the one said the other, where no record tells.
+fn is_said_by(known: &Notice, notice: &Notice) -> bool {
+    let same_cause = match &notice.cause {
+        Cause::Known(_) => known.cause == notice.cause,
         // Nothing else is known of an outcome whose chain is broken: under one reason it is one.
-        (Cause::Known(_) | Cause::Said(_), Cause::Said(_)) | (Cause::Said(_), Cause::Known(_)) => known.reason == notice.reason,
+        Cause::Said(_) => known.reason == notice.reason,
     };
     known.topic == notice.topic && same_cause
 }
 
-fn standing(tells: &[Telling], object: &Object, chain: &Chain) -> Vec<Notice> {
+/// Notices, and the place in the chain of the record that proves them.
+fn standing(tells: &[Telling], object: &Object, chain: &Chain) -> Vec<(Notice, Option<usize>)> {
     let conditions = object.body.pointer("/status/conditions").and_then(Value::as_array);
     let said = |telling: &Telling| {
         let is_it =
@@ -72,12 +77,19 @@ fn standing(tells: &[Telling], object: &Object, chain: &Chain) -> Vec<Notice> {
     tells.iter().filter_map(said).collect()
 }
 
-fn notice(telling: &Telling, condition: &Value, object: &Object, chain: &Chain) -> Option<Notice> {
-    let Proved { cause, record } = proof(telling, condition, object, chain)?;
+/// How many records the status knows of.
+fn chain_length(object: &Object) -> usize {
+    let length = object.body.pointer("/status/chain/length").and_then(Value::as_u64).unwrap_or_default();
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+fn notice(telling: &Telling, condition: &Value, object: &Object, chain: &Chain) -> Option<(Notice, Option<usize>)> {
+    let Proved { cause, at } = proof(telling, condition, object, chain)?;
     let since = || object.body.pointer("/status/journal").and_then(last_done);
     let steps = |record: &'_ Entry| ["/remediation", "/failure/remediation"].iter().find_map(|at| record.payload.pointer(at).cloned());
+    let record = at.and_then(|place| chain.entries.get(place));
     let remediation = record.and_then(steps).and_then(|steps| serde_json::from_value(steps).ok());
-    Some(Notice {
+    let notice = Notice {
         topic: telling.topic,
         about: Regarding { api_version: object.resource.api_version(), key: object.key(), uid: object.uid().to_owned() },
         owner: owner(object),
@@ -87,26 +99,26 @@ fn notice(telling: &Telling, condition: &Value, object: &Object, chain: &Chain) 
         remediation: remediation.unwrap_or_default(),
         cause,
         time: record.map(|record| record.time).or_else(since),
-    })
+    };
+    Some((notice, at))
 }
 
-struct Proved<'a> {
+struct Proved {
     cause: Cause,
-    record: Option<&'a Entry>,
+    /// Place in the chain.
+    at: Option<usize>,
 }
 
-fn proof<'a>(telling: &Telling, condition: &Value, object: &Object, chain: &'a Chain) -> Option<Proved<'a>> {
+fn proof(telling: &Telling, condition: &Value, object: &Object, chain: &Chain) -> Option<Proved> {
     match telling.proof {
         Proof::Offer => {
             let hash = text(&object.body, "/status/decision/hash")?.parse().ok()?;
-            Some(Proved { cause: Cause::Known(hash), record: None })
+            Some(Proved { cause: Cause::Known(hash), at: None })
         }
-        Proof::Record(_) if chain.broken.is_some() => Some(Proved { cause: Cause::Said(said(condition, object)?), record: None }),
+        Proof::Record(_) if chain.broken.is_some() => Some(Proved { cause: Cause::Said(said(condition, object)?), at: None }),
         Proof::Record(event) => {
-            let length = object.body.pointer("/status/chain/length").and_then(Value::as_u64).unwrap_or_default();
-            let written = chain.entries.get(..usize::try_from(length).ok()?)?;
-            let (place, record) = written.iter().enumerate().rfind(|(_, entry)| entry.event == event)?;
-            Some(Proved { cause: Cause::Known(hash_of(chain, place)?), record: Some(record) })
+            let place = chain.entries.get(..chain_length(object))?.iter().rposition(|entry| entry.event == event)?;
+            Some(Proved { cause: Cause::Known(hash_of(chain, place)?), at: Some(place) })
         }
     }
 }

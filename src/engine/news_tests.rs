@@ -83,6 +83,15 @@ fn the_next_record_of_the_same_event_is_told_though_the_words_are_the_same() {
 }
 
 #[test]
+fn a_condition_that_goes_and_comes_back_is_told_once() {
+    let (failed, elsewhere) = (thing(&[("Ready", "Failed")], 1), thing(&[("Ready", "AwaitingDecision")], 1));
+    let known = chain(&["ThingFailed"]);
+    assert_eq!(news(TELLS, &failed, &elsewhere, &known), []);
+    assert_eq!(news(TELLS, &elsewhere, &failed, &known), []);
+    assert_eq!(topics(&lasting(TELLS, &failed, &known)), [Topic::Failed], "it stands all the same");
+}
+
+#[test]
 fn a_reason_without_its_record_tells_nothing() {
     let fresh = thing(&[("UpToDate", "Propagated")], 1);
     assert_eq!(news(TELLS, &thing(&[], 0), &fresh, &chain(&["ThingBegan"])), []);

@@ -114,3 +114,18 @@ fn a_receiver_that_cannot_be_meant_is_refused_before_anything_begins() {
         }
     }
 }
+
+/// The table for people is the one that is told by.
+#[test]
+fn every_telling_is_in_the_guide() {
+    let guide = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/notifications.md")).unwrap();
+    let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| ") && line.contains("dev.mandate.")).collect();
+    for telling in KINDS.iter().flat_map(|kind| kind.tells()) {
+        let proof = match telling.proof {
+            Proof::Record(event) => format!("the record {event}"),
+            Proof::Offer => "`status.decision.hash`".to_owned(),
+        };
+        let words = [telling.condition.to_owned(), format!("`{}`", telling.reason), proof, format!("`{}`", telling.topic.event_type())];
+        assert!(rows.iter().any(|row| words.iter().all(|word| row.contains(word))), "no row holds {words:?}");
+    }
+}

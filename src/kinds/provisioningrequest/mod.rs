@@ -57,6 +57,7 @@ impl Kind for ProvisioningRequestKind {
         Telling { condition: READY, reason: "Failed", topic: Topic::Failed, proof: Proof::Record("ProvisioningFailed") },
         Telling { condition: READY, reason: "Rejected", topic: Topic::Failed, proof: Proof::Record("ProvisioningFailed") },
         Telling { condition: READY, reason: "RolledBack", topic: Topic::RolledBack, proof: Proof::Record("RollbackConfirmed") },
+        Telling { condition: READY, reason: "UndoFailed", topic: Topic::RollbackFailed, proof: Proof::Record("RemovalFailed") },
     ];
 
     async fn gather(object: &api::ProvisioningRequest, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
