@@ -69,7 +69,7 @@ async fn events_that_cannot_be_created_hold_up_nothing() {
     let events = Events { world, clock: rig.clock.clone(), process: "p".into(), telemetry: telemetry.clone() };
     settle(Operator::new(Setup { notifier: Arc::new(events), ..setup })).await;
     assert_eq!(reason(rig.request().await.as_ref()), "AwaitingVerification");
-    assert_eq!(reasons(&rig), [String::new(); 0]);
+    assert!(reasons(&rig).is_empty(), "{:?}", reasons(&rig));
     let line = r#"mandate_notifications_total{channel="event",result="failed"} 1"#;
     assert!(telemetry.text().unwrap().contains(line), "{}", telemetry.text().unwrap());
 }
@@ -84,7 +84,7 @@ async fn a_world_of_our_own_keeps_events_for_an_hour() {
     assert_eq!(reasons(&rig).len(), 1);
     tokio::time::sleep(Duration::from_secs(120)).await;
     expire(&world, rig.clock.as_ref()).await.unwrap();
-    assert_eq!(reasons(&rig), [String::new(); 0]);
+    assert!(reasons(&rig).is_empty(), "{:?}", reasons(&rig));
 }
 
 #[tokio::test(start_paused = true)]
