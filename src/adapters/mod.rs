@@ -5,6 +5,7 @@
 //! Redirects, proxies and repetitions do not exist here; when to come back is the loop's business.
 
 mod calcom;
+pub mod cloudevents;
 mod ensure;
 mod faults;
 mod limits;

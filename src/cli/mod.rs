@@ -11,6 +11,7 @@ mod generated;
 mod get;
 mod hash;
 mod input;
+mod notify;
 mod plan;
 mod print;
 mod run;

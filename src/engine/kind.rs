@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::audit::Invariant;
 use super::decision::Decision;
+use super::news::Telling;
 use super::outcome::Outcome;
 use super::port::{Access, Read, WorldError};
 use super::settle;
@@ -74,6 +75,8 @@ pub trait Kind: Send + Sync + 'static {
     const WRITES: &'static [Access];
     /// What must hold of it in every state of the world.
     const INVARIANTS: &'static [Invariant];
+    /// What of it an operator is told.
+    const TELLS: &'static [Telling] = &[];
 
     /// Collects the facts. The only asynchronous part of a kind.
     async fn gather(object: &Self::Object, read: &dyn Read, settings: &Settings) -> Result<Self::Facts, WorldError>;
@@ -113,6 +116,8 @@ pub trait AnyKind: Send + Sync {
     fn writes(&self) -> &'static [Access];
     /// [`Kind::INVARIANTS`]
     fn invariants(&self) -> &'static [Invariant];
+    /// [`Kind::TELLS`]
+    fn tells(&self) -> &'static [Telling];
     /// Every call in the object's journal.
     fn calls(&self, object: &Object) -> Vec<CallEntry>;
     /// Settles outcomes into the object's journal.
@@ -149,6 +154,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn invariants(&self) -> &'static [Invariant] {
         K::INVARIANTS
+    }
+
+    fn tells(&self) -> &'static [Telling] {
+        K::TELLS
     }
 
     fn calls(&self, object: &Object) -> Vec<CallEntry> {

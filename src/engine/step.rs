@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::decision::{Decision, Finalizer};
 use super::diff::{self, Change};
 use super::kind::{AnyKind, Around, Chain, RoundError, Settings};
-use super::port::{Backends, Clock, Ledger, LedgerError, Query, Read, World, WorldError};
+use super::news;
+use super::port::{Backends, Clock, Ledger, LedgerError, Notifier, Query, Read, World, WorldError};
 use crate::model::call::{IdempotencyKey, KeyedCall};
 use crate::model::journal::CallEntry;
 use crate::model::limits::MAX_ROUNDS;
@@ -34,6 +35,8 @@ pub struct Doors<'a> {
     pub ledger: &'a dyn Ledger,
     /// Time.
     pub clock: &'a dyn Clock,
+    /// Who tells operators.
+    pub notifier: &'a dyn Notifier,
 }
 
 /// What a pass came to.
@@ -88,7 +91,8 @@ pub async fn pass(kind: &dyn AnyKind, key: &ObjectKey, doors: &Doors<'_>, settin
         if append_records(&draft, &decision, &chain, doors).await? || change_children(kind, &draft, &decision, doors).await? {
             continue;
         }
-        stored = write_status(kind, stored, &mut draft, decision.status, &mut intended, doors).await?;
+        stored = write_status(kind, stored, &mut draft, (decision.status, &chain), &mut intended, doors).await?;
+        news::lasting(kind.tells(), &stored, &chain).iter().for_each(|notice| doors.notifier.stands(notice));
         if decision.finalizer == Finalizer::Absent && set_finalizer(&stored, false, doors).await?.is_some() {
             return Ok(Passed::Settled(decision.wake));
         }
@@ -185,12 +189,13 @@ async fn change_children(kind: &dyn AnyKind, owner: &Object, decision: &Decision
     Ok(!plan.changes.is_empty())
 }
 
-/// Writes the status if it differs from what is stored, noting the intents that this write puts on disk.
+/// Writes the status if it differs from what is stored, noting the intents that this write puts on disk. What it makes true
+/// is told first.
 async fn write_status(
     kind: &dyn AnyKind,
     stored: Arc<Object>,
     draft: &mut Object,
-    status: Value,
+    (status, chain): (Value, &Chain),
     intended: &mut Intents,
     doors: &Doors<'_>,
 ) -> Result<Arc<Object>, PassError> {
@@ -199,6 +204,9 @@ async fn write_status(
     }
     let before = open_intents(kind, &stored);
     draft.body["status"] = status;
+    for notice in news::news(kind.tells(), &stored, draft, chain) {
+        doors.notifier.becomes(&notice).await;
+    }
     let written = doors.world.update_status(draft).await.map_err(doing("writing the status"))?;
     intended.extend(open_intents(kind, &written).difference(&before).cloned());
     *draft = Object::clone(&written);

@@ -32,6 +32,15 @@ impl ObjectKey {
         let namespace = if resource.namespaced { namespace.to_owned() } else { String::new() };
         Self { resource, namespace, name: name.to_owned() }
     }
+
+    /// Path of the object in the Kubernetes API.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let Resource { group, version, plural, .. } = self.resource;
+        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("/namespaces/{}", self.namespace) };
+        format!("{root}{namespace}/{plural}/{}", self.name)
+    }
 }
 
 impl fmt::Display for ObjectKey {

@@ -25,7 +25,7 @@ use super::queue::{Priority, Queue};
 use super::retry::{self, Ended};
 use super::telemetry::Telemetry;
 use crate::engine::kind::{AnyKind, Settings};
-use crate::engine::port::{Backends, Clock, Delta, Feed, Verb, World, WorldError};
+use crate::engine::port::{Backends, Clock, Delta, Feed, Notifier, Verb, World, WorldError};
 use crate::engine::step::{self, Doors, Passed};
 use crate::kinds::operatordecision::api::DECISION;
 use crate::model::condition::{self, Condition, Summary};
@@ -51,6 +51,8 @@ pub struct Setup {
     pub world_of: Arc<dyn Fn(&'static dyn AnyKind) -> Arc<dyn World> + Send + Sync>,
     /// External systems.
     pub backends: Arc<dyn Backends>,
+    /// Who tells operators.
+    pub notifier: Arc<dyn Notifier>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings.
@@ -396,7 +398,8 @@ impl Pass {
         let clock = self.setup.clock.as_ref();
         let ledger = ObjectLedger { read: &read, world: &world, clock, system_namespace: &self.setup.settings.system_namespace };
         let backends = CountedCalls::new(self.setup.backends.clone());
-        let doors = Doors { read: &read, world: &world, backends: &backends, ledger: &ledger, clock };
+        let notifier = self.setup.notifier.as_ref();
+        let doors = Doors { read: &read, world: &world, backends: &backends, ledger: &ledger, clock, notifier };
         let pass = AssertUnwindSafe(step::pass(self.kind, &self.key, &doors, &self.setup.settings)).catch_unwind();
         let ended = tokio::select! {
             biased;

@@ -10,6 +10,7 @@ mod clinic;
 mod conformance;
 mod control_plane;
 mod guards;
+mod notify;
 mod ours;
 mod parity;
 mod rbac;

@@ -13,6 +13,7 @@ mod fidelity;
 mod hashes;
 mod kubeapi;
 mod leader;
+mod notify;
 mod sandbox;
 mod scale;
 mod schema;

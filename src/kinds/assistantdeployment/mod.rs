@@ -14,9 +14,14 @@ use async_trait::async_trait;
 use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::news::{Proof, Telling};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{auditrecord, operatordecision, provider, provisioningrequest, provisioningschema, tenant};
+use crate::model::condition::READY;
+use crate::model::notice::Topic;
 use crate::model::resource::{NAMESPACE, Resource, SECRET};
+
+use self::view::UP_TO_DATE;
 
 /// The kind.
 pub struct AssistantDeploymentKind;
@@ -45,6 +50,16 @@ impl Kind for AssistantDeploymentKind {
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
     ];
     const INVARIANTS: &'static [Invariant] = &[];
+    const TELLS: &'static [Telling] = &[
+        Telling { condition: READY, reason: "CutoverFailed", topic: Topic::Failed, proof: Proof::Record("CutoverFailed") },
+        Telling { condition: UP_TO_DATE, reason: "UpToDate", topic: Topic::Propagated, proof: Proof::Record("RevisionPropagated") },
+        Telling {
+            condition: UP_TO_DATE,
+            reason: "PropagationFailed",
+            topic: Topic::PropagationFailed,
+            proof: Proof::Record("PropagationFailed"),
+        },
+    ];
 
     async fn gather(object: &api::AssistantDeployment, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
         facts::gather(object, read).await

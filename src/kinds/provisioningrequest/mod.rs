@@ -18,9 +18,12 @@ use async_trait::async_trait;
 use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
+use crate::engine::news::{Proof, Telling};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provider, provisioningschema, tenant};
+use crate::model::condition::READY;
 use crate::model::journal::Journal;
+use crate::model::notice::Topic;
 use crate::model::resource::{Resource, SECRET};
 
 /// The kind.
@@ -48,6 +51,14 @@ impl Kind for ProvisioningRequestKind {
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
     ];
     const INVARIANTS: &'static [Invariant] = invariants::ALL;
+    const TELLS: &'static [Telling] = &[
+        Telling { condition: READY, reason: "AwaitingVerification", topic: Topic::AwaitingVerification, proof: Proof::Offer },
+        Telling { condition: READY, reason: "Completed", topic: Topic::Completed, proof: Proof::Record("ProvisioningVerified") },
+        Telling { condition: READY, reason: "Failed", topic: Topic::Failed, proof: Proof::Record("ProvisioningFailed") },
+        Telling { condition: READY, reason: "Rejected", topic: Topic::Failed, proof: Proof::Record("ProvisioningFailed") },
+        Telling { condition: READY, reason: "RolledBack", topic: Topic::RolledBack, proof: Proof::Record("RollbackConfirmed") },
+        Telling { condition: READY, reason: "UndoFailed", topic: Topic::RollbackFailed, proof: Proof::Record("RemovalFailed") },
+    ];
 
     async fn gather(object: &api::ProvisioningRequest, read: &dyn Read, _: &Settings) -> Result<facts::Facts, WorldError> {
         facts::gather(object, read).await
