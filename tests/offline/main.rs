@@ -11,6 +11,7 @@ mod examples;
 mod hashes;
 mod kubeapi;
 mod leader;
+mod release;
 mod sandbox;
 mod scale;
 mod schema;

@@ -55,6 +55,8 @@ pub struct TenantFact {
     pub four_eyes: bool,
     /// Whether nothing new may start.
     pub suspended: bool,
+    /// Whether it is being deleted.
+    pub going: bool,
 }
 
 /// What is known of a provider.
@@ -84,7 +86,11 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
         .and_then(|object| object.parse::<AssistantDeployment>().ok());
     Ok(Facts {
         schema,
-        tenant: tenant.map(|tenant| TenantFact { four_eyes: tenant.spec.four_eyes, suspended: tenant.spec.suspended }),
+        tenant: tenant.map(|tenant| TenantFact {
+            four_eyes: tenant.spec.four_eyes,
+            suspended: tenant.spec.suspended,
+            going: tenant.metadata.deletion_timestamp.is_some(),
+        }),
         deployment: deployment.map(|deployment| DeploymentFact { suspended: deployment.spec.suspend }),
         providers: providers(request, read).await?,
         decisions: decisions::about(&super::api::REQUEST, request.metadata.uid.as_deref().unwrap_or_default(), namespace, read).await?,

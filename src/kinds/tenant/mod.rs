@@ -5,6 +5,7 @@ mod children;
 mod decide;
 mod evidence;
 pub(crate) mod facts;
+mod invariants;
 mod release;
 pub(crate) mod rules;
 
@@ -44,7 +45,7 @@ impl Kind for TenantKind {
         Access { resource: &ROLE_BINDING, verbs: &[Verb::Create, Verb::Update, Verb::Delete] },
         Access { resource: &RESOURCE_QUOTA, verbs: &[Verb::Create, Verb::Update, Verb::Delete] },
     ];
-    const INVARIANTS: &'static [Invariant] = &[];
+    const INVARIANTS: &'static [Invariant] = invariants::ALL;
 
     async fn gather(object: &api::Tenant, read: &dyn Read, settings: &Settings) -> Result<facts::Facts, WorldError> {
         facts::gather(object, read, settings).await

@@ -25,7 +25,7 @@ use crate::model::journal::TakenDecision;
 use crate::model::record::RecordDraft;
 
 /// Event of the records that hold what was released.
-const RELEASED: &str = "TenantReleased";
+pub const RELEASED: &str = "TenantReleased";
 /// Chains in one record: with the longest names they stay below the limit of an entry, 64 KiB.
 const CHAINS_PER_RECORD: usize = 64;
 
