@@ -31,16 +31,16 @@ pub async fn about(subject: &'static Resource, uid: &str, namespace: &str, read:
 /// The first open decision that the rules let pass, as it goes into the subject's journal. One that was judged void stays so
 /// whatever has changed since; one that was taken is not taken again.
 #[must_use]
-pub fn first_passing(decisions: &[OperatorDecision], before: &[TakenDecision], stand: &Stand<'_>, now: Time) -> Option<TakenDecision> {
+pub fn first_passing(decisions: &[OperatorDecision], taken: &[TakenDecision], stand: &Stand<'_>, now: Time) -> Option<TakenDecision> {
     let open = decisions.iter().filter(|decision| decision.status.as_ref().is_none_or(|status| status.verdict.is_none()));
-    let mut new = open.filter(|decision| !before.iter().any(|taken| Some(&taken.uid) == decision.metadata.uid.as_ref()));
+    let mut new = open.filter(|decision| !taken.iter().any(|before| Some(&before.uid) == decision.metadata.uid.as_ref()));
     let chosen = new.find(|decision| decision::refusal(&decision.spec.submission(), stand).is_none())?;
-    Some(taken(chosen, now))
+    Some(taken_at(chosen, now))
 }
 
 /// A decision as it goes into its subject's journal.
 #[must_use]
-pub fn taken(decision: &OperatorDecision, now: Time) -> TakenDecision {
+pub fn taken_at(decision: &OperatorDecision, at: Time) -> TakenDecision {
     TakenDecision {
         name: decision.metadata.name.clone().unwrap_or_default(),
         uid: decision.metadata.uid.clone().unwrap_or_default(),
@@ -49,6 +49,6 @@ pub fn taken(decision: &OperatorDecision, now: Time) -> TakenDecision {
         operator: decision.spec.operator.clone(),
         via: decision.spec.via,
         note: decision.spec.note.clone(),
-        at: now,
+        at,
     }
 }

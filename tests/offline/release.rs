@@ -302,7 +302,7 @@ async fn the_label_comes_off_by_the_controller_alone() {
 #[tokio::test(start_paused = true)]
 async fn more_chains_than_one_record_holds_are_all_on_record() {
     let rig = small().await;
-    for number in 0..70 {
+    for number in 100..170 {
         append(&rig, &subject(&format!("old-{number}"), &format!("5f0c0f0e-0000-4000-8000-{number:012}")), "x").await.unwrap();
     }
     rig.delete(&TENANT, "", ACME).await;
@@ -316,12 +316,16 @@ async fn more_chains_than_one_record_holds_are_all_on_record() {
     assert_eq!(recorded(&rig), heads(&rig));
 }
 
-/// From two records to the tenant's end, the last part interrupted as planned. True when it was.
-async fn interrupted(plan: &Arc<CrashPlan>, meanwhile: bool) -> (Rig, bool) {
-    let rig = small().await;
+/// A tenant made anew, one more record in its namespace, deleted and released by decision `name`; the last part interrupted
+/// as planned. True when it crashed.
+async fn round(rig: &Rig, name: &str, plan: &Arc<CrashPlan>, meanwhile: bool) -> bool {
+    let anew = documents(&rig::clinic()).into_iter().find(|document| document["kind"] == "Tenant").unwrap();
+    rig.apply(anew).await;
+    rig.settle().await;
+    append(rig, &old(), name).await.unwrap();
     rig.delete(&TENANT, "", ACME).await;
     rig.settle().await;
-    release(&rig, "gone", None).await;
+    release(rig, name, None).await;
     let (operator, _) = rig.operator(Some(plan));
     let crashed = tokio::select! {
         () = plan.crashed() => true,
@@ -329,54 +333,76 @@ async fn interrupted(plan: &Arc<CrashPlan>, meanwhile: bool) -> (Rig, bool) {
     };
     rig.hold();
     if crashed && meanwhile {
-        append(&rig, &old(), "meanwhile").await.unwrap();
+        append(rig, &old(), &format!("{name} meanwhile")).await.unwrap();
     }
     rig.settle().await;
-    (rig, crashed)
+    crashed
+}
+
+/// A world in which a tenant was released before: the platform's namespace says that it holds records.
+async fn seasoned() -> Rig {
+    let rig = small().await;
+    round(&rig, "first", &CrashPlan::counting(), false).await;
+    assert_eq!(released_by(&rig, "first"), 1);
+    rig
+}
+
+/// Records that hold what this decision released.
+fn released_by(rig: &Rig, decision: &str) -> usize {
+    released(rig).iter().filter(|entry| entry["payload"]["decision"] == decision).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_or_a_fault_at_any_write_of_a_release_costs_nothing_but_time() {
-    let counting = CrashPlan::counting();
-    let (rig, _) = interrupted(&counting, false).await;
-    let points = counting.hits();
-    assert!(points >= 10, "record, journal, label, judgement, finalizer: before and after each; {points}");
-    assert_eq!(released(&rig).len(), 1);
+    let rig = seasoned().await;
     for fault in [Fault::Crash, Fault::Fail] {
-        for number in 1..=points {
+        for number in 1.. {
             let plan = CrashPlan::new(FaultPoint::Nth(number), fault);
-            let (rig, crashed) = interrupted(&plan, false).await;
-            let at = format!("{fault:?} at point {number} of {points}: {:?}", plan.points().last());
-            assert_eq!(crashed, fault == Fault::Crash, "{at}");
+            let name = format!("{fault:?}-{number}").to_lowercase();
+            let crashed = round(&rig, &name, &plan, false).await;
+            let at = format!("{fault:?} at point {number}: {:?}", plan.points().last());
+            let reached = plan.hits() >= number;
+            assert_eq!(crashed, reached && fault == Fault::Crash, "{at}");
             assert!(rig.get(&TENANT, "", ACME).await.is_none(), "{at}");
-            assert_eq!(verdict(&rig, "gone").await, ["Accepted", "Accepted"], "{at}");
+            assert_eq!(verdict(&rig, &name).await, ["Accepted", "Accepted"], "{at}");
             assert!(!is_marked(&rig).await, "{at}");
-            assert_eq!((released(&rig).len(), recorded(&rig)), (1, heads(&rig)), "{at}");
+            assert_eq!((released_by(&rig, &name), recorded(&rig)), (1, heads(&rig)), "{at}");
+            if !reached {
+                assert!(number > 20, "before and after record, journal, label, judgement, bindings, finalizer: {number}");
+                println!("{fault:?} at {number} points");
+                break;
+            }
         }
     }
-    println!("{points} points, each crashed and failed at");
 }
 
 /// A chain that grows between two writes of a release is recorded again before the label comes off, or keeps the label.
 #[tokio::test(start_paused = true)]
 async fn what_is_appended_while_a_release_is_interrupted_is_never_unprotected() {
-    let counting = CrashPlan::counting();
-    interrupted(&counting, false).await;
+    let rig = seasoned().await;
     let mut ends = BTreeSet::new();
-    for number in 1..=counting.hits() {
+    for number in 1.. {
         let plan = CrashPlan::new(FaultPoint::Nth(number), Fault::Crash);
-        let (rig, crashed) = interrupted(&plan, true).await;
-        assert!(crashed);
+        let name = format!("gone-{number}");
+        if !round(&rig, &name, &plan, true).await {
+            assert!(number > 20, "{number} points");
+            break;
+        }
         let at = format!("crash at point {number}: {:?}", plan.points().last());
-        let [verdict, _] = verdict(&rig, "gone").await;
+        let [verdict, _] = verdict(&rig, &name).await;
         let gone = rig.get(&TENANT, "", ACME).await.is_none();
+        ends.insert((verdict.clone(), gone, released_by(&rig, &name)));
         if is_marked(&rig).await {
             assert_eq!(verdict == "Void", !gone, "{at}: decided anew, or released already when it grew");
         } else {
             assert_eq!((verdict.as_str(), gone), ("Accepted", true), "{at}");
             assert_eq!(recorded(&rig), heads(&rig), "{at}");
         }
-        ends.insert((verdict, gone, released(&rig).len()));
+        if !gone {
+            release(&rig, &format!("again-{number}"), None).await;
+            rig.settle().await;
+            assert_eq!(recorded(&rig), heads(&rig), "{at}: decided anew");
+        }
     }
     let end = |verdict: &str, gone, records| (verdict.to_owned(), gone, records);
     assert!(ends.contains(&end("Void", false, 0)), "before the record: {ends:?}");

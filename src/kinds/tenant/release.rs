@@ -106,9 +106,8 @@ fn held(tenant: &Tenant, facts: &Facts, leaving: &Leaving, around: &Around<'_>, 
 /// A decision that is on record already although the journal does not hold it: the record is the truth, whatever has
 /// changed since.
 fn recorded(leaving: &Leaving, around: &Around<'_>) -> Option<TakenDecision> {
-    let on_record = |uid: &str| around.chain.entries.iter().any(|entry| entry.event == RELEASED && entry.payload["decisionUid"] == uid);
-    let found = leaving.decisions.iter().find(|decision| decision.metadata.uid.as_deref().is_some_and(on_record))?;
-    Some(decisions::taken(found, around.now))
+    let entry_of = |uid: &str| around.chain.entries.iter().find(|entry| entry.event == RELEASED && entry.payload["decisionUid"] == uid);
+    leaving.decisions.iter().find_map(|decision| Some(decisions::taken_at(decision, entry_of(decision.metadata.uid.as_deref()?)?.time)))
 }
 
 /// The label comes off once everything is on record.
