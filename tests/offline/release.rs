@@ -238,6 +238,7 @@ async fn while_something_is_outside_no_release_is_offered_and_none_is_taken() {
     rig.settle().await;
     assert_eq!(verdict(&rig, "early").await, ["-", "NothingToDecide"]);
     assert_eq!(reason(&*tenant(&rig).await), "StillOutside");
+    assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION", "what lives goes on");
     assert!(is_marked(&rig).await && released(&rig).is_empty());
 }
 
