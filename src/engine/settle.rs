@@ -49,6 +49,26 @@ fn settle_one(entry: &mut CallEntry, call: &KeyedCall, outcome: Outcome, now: Ti
     }
 }
 
+/// Of the entries, those with an intent, without a result, whose wait is over, as planned.
+///
+/// # Errors
+/// A call whose inputs are no longer those of its intent: what was promised cannot be sent any more.
+pub fn due(entries: &mut [CallEntry], planned: Result<Vec<KeyedCall>, Failure>, now: Time) -> Result<Vec<KeyedCall>, Failure> {
+    let planned = planned?;
+    let mut due = Vec::new();
+    for call in entries.iter_mut().filter(|call| call.is_open()) {
+        let Some(found) = planned.iter().find(|planned| planned.key == call.key) else {
+            let message = format!("{} would no longer send what its intent {} promised", call.name, call.key.mark());
+            return Err(Failure::human(FailureCode::InputsChanged, message, &["restore the schema from git", "then decide on a retry"]));
+        };
+        if call.waits.as_ref().is_none_or(|waits| waits.retry_at <= now) {
+            renew_intent(call, found.call.class(), now);
+            due.push(found.clone());
+        }
+    }
+    Ok(due)
+}
+
 /// An Opaque call whose last try is proven to have had no effect gets an intent of its own before it is sent again: after
 /// a crash the journal then tells whether anything can have been sent. Other classes are looked up instead.
 pub fn renew_intent(entry: &mut CallEntry, class: CallClass, now: Time) {

@@ -5,6 +5,7 @@ pub mod auditrecord;
 pub mod crd;
 mod decisions;
 pub mod operatordecision;
+mod parts;
 pub mod provider;
 pub mod provisioningrequest;
 pub mod provisioningschema;

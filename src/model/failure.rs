@@ -60,6 +60,8 @@ pub enum FailureCode {
     InputsInvalid,
     /// An operator rejected the result.
     RejectedByOperator,
+    /// A newer revision of the same version changes what cannot be changed in place.
+    RevisionNotPropagable,
     /// What shall be removed declares no way to remove it.
     NotRemovable,
 }

@@ -125,6 +125,11 @@ pub struct StepEntry<S = Step> {
 }
 
 impl<S> StepEntry<S> {
+    /// A step with these calls.
+    pub fn of(step: S, calls: impl IntoIterator<Item = CallEntry>) -> Self {
+        Self { step, calls: calls.into_iter().collect(), done_at: None, failure: None, repair: None }
+    }
+
     /// The failure of the step: its own or that of its first failed call.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
@@ -160,6 +165,9 @@ pub struct RepairEntry {
     /// When it had its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Time>,
+    /// When the repaired call was intended again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_at: Option<Time>,
 }
 
 /// Calls of one journal that are settled together, and when all of them had a result.
@@ -310,6 +318,31 @@ impl Journal {
     pub fn outside(&self) -> impl Iterator<Item = (Step, &CallEntry)> {
         let made = self.steps.iter().flat_map(|entry| entry.calls.iter().map(|call| (entry.step, call)));
         made.filter(|(_, call)| call.leaves_resource && !self.is_undone(call))
+    }
+
+    /// The round of undoing that is under way or has failed.
+    #[must_use]
+    pub fn open_round(&self) -> Option<&UndoRound> {
+        self.undo.last().filter(|round| round.done_at.is_none())
+    }
+
+    /// Whether an operator has decided that what is left outside stays.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.decisions.iter().any(|taken| taken.act == Act::Release)
+    }
+
+    /// Whether something outside is still this request's to remove: what was made, or a rollback that nobody has confirmed.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let rolling_back = self.last_settled().is_some_and(|taken| taken.act == Act::Rollback);
+        !self.is_released() && (rolling_back || self.outside().next().is_some())
+    }
+
+    /// The last decision that ended a matter.
+    #[must_use]
+    pub fn last_settled(&self) -> Option<&TakenDecision> {
+        self.decisions.iter().rev().find(|taken| taken.act.settles())
     }
 
     /// Whether a round has removed what the call made.

@@ -241,11 +241,14 @@ impl<'a> Rules<'a> {
         let (valid, invalid): (Vec<_>, Vec<_>) = wanted.partition(|(_, valid)| *valid);
         deployment_facts::Facts {
             tenant_name,
-            tenant: tenant.map(|_| deployment_facts::TenantFact { ready: true, suspended: false }),
+            tenant: tenant.map(|_| deployment_facts::TenantFact { ready: true, suspended: false, four_eyes: true }),
             schema: valid.into_iter().map(|(schema, _)| schema).max_by_key(|schema| schema.spec.revision).cloned(),
             invalid_schemas: invalid.into_iter().filter_map(|(schema, _)| schema.metadata.name.clone()).collect(),
             requests: Vec::new(),
             name_taken: false,
+            schemas: Vec::new(),
+            providers: BTreeMap::new(),
+            decisions: Vec::new(),
         }
     }
 }

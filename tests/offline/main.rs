@@ -6,6 +6,7 @@ mod broken;
 mod cli;
 mod clinic;
 mod cluster;
+mod contract;
 mod documented;
 mod examples;
 mod hashes;

@@ -3,8 +3,11 @@
 pub mod api;
 mod children;
 mod decide;
+mod evidence;
 pub(crate) mod facts;
 pub mod rules;
+mod view;
+mod work;
 
 use async_trait::async_trait;
 
@@ -12,9 +15,8 @@ use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
-use crate::kinds::{provisioningrequest, provisioningschema, tenant};
-use crate::model::journal::NoCalls;
-use crate::model::resource::{NAMESPACE, Resource};
+use crate::kinds::{auditrecord, operatordecision, provider, provisioningrequest, provisioningschema, tenant};
+use crate::model::resource::{NAMESPACE, Resource, SECRET};
 
 /// The kind.
 pub struct AssistantDeploymentKind;
@@ -23,19 +25,24 @@ pub struct AssistantDeploymentKind;
 impl Kind for AssistantDeploymentKind {
     type Object = api::AssistantDeployment;
     type Facts = facts::Facts;
-    type Journal = NoCalls;
+    type Journal = api::DeploymentJournal;
     const RESOURCE: &'static Resource = &api::DEPLOYMENT;
     const CHILDREN: &'static [&'static Resource] = &[&provisioningrequest::api::REQUEST];
     const READS: &'static [Access] = &[
         Access { resource: &api::DEPLOYMENT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &provisioningschema::api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &provider::api::PROVIDER, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &operatordecision::api::DECISION, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &SECRET, verbs: &[Verb::Get] },
         Access { resource: &tenant::api::TENANT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
     ];
     const WRITES: &'static [Access] = &[
         Access { resource: &api::DEPLOYMENT, verbs: &[Verb::UpdateStatus, Verb::Update] },
         Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Create] },
+        Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
     ];
     const INVARIANTS: &'static [Invariant] = &[];
 

@@ -83,7 +83,7 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
     match facts {
         Facts::KindUnknown => {
             let message = format!(
-                "spec.subject.kind {} takes no decisions: ProvisioningRequest, ProvisioningSchema and Tenant do",
+                "spec.subject.kind {} takes no decisions: AssistantDeployment, ProvisioningRequest, ProvisioningSchema and Tenant do",
                 spec.subject.kind
             );
             void(Finding::error("SubjectKindUnknown", message).at("/spec/subject/kind"))

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::api::OperatorDecision;
 use crate::engine::kind::Settings;
 use crate::engine::port::{Read, WorldError};
+use crate::kinds::assistantdeployment::api::DEPLOYMENT;
 use crate::kinds::provisioningrequest::api::REQUEST;
 use crate::kinds::provisioningschema::api::SCHEMA;
 use crate::kinds::tenant::api::{TENANT, TENANT_LABEL, Tenant};
@@ -14,7 +15,7 @@ use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::{NAMESPACE, Resource};
 
 /// Kinds that take decisions. Each offers them in `status.decision` and keeps the taken ones in `status.journal.decisions`.
-const SUBJECTS: [&Resource; 3] = [&REQUEST, &SCHEMA, &TENANT];
+const SUBJECTS: [&Resource; 4] = [&DEPLOYMENT, &REQUEST, &SCHEMA, &TENANT];
 
 /// Facts.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub async fn gather(decision: &OperatorDecision, read: &dyn Read, settings: &Set
         ended: matches!(object.body.pointer("/status/state").and_then(Value::as_str), Some("ROLLED_BACK")),
         offer: part(&object, "/status/decision"),
         taken: part(&object, "/status/journal/decisions").unwrap_or_default(),
-        submitter: if resource == &REQUEST { part(&object, "/spec/operator").unwrap_or_default() } else { String::new() },
+        submitter: if resource.namespaced { part(&object, "/spec/operator").unwrap_or_default() } else { String::new() },
         four_eyes,
     }))
 }

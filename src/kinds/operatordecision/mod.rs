@@ -10,7 +10,7 @@ use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
-use crate::kinds::{provisioningrequest, provisioningschema, tenant};
+use crate::kinds::{assistantdeployment, provisioningrequest, provisioningschema, tenant};
 use crate::model::journal::NoCalls;
 use crate::model::resource::{NAMESPACE, Resource};
 
@@ -27,6 +27,7 @@ impl Kind for OperatorDecisionKind {
     const READS: &'static [Access] = &[
         Access { resource: &api::DECISION, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &assistantdeployment::api::DEPLOYMENT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &provisioningschema::api::SCHEMA, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &tenant::api::TENANT, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::List, Verb::Watch] },

@@ -222,7 +222,19 @@ pub struct ProvisioningRequestStatus {
     pub journal: Journal,
 }
 
+/// Name of an attempt's request.
+#[must_use]
+pub fn request_name(deployment: &str, attempt: u32) -> String {
+    format!("{deployment}-{attempt}")
+}
+
 impl ProvisioningRequestSpec {
+    /// Whether it takes over from an assistant that serves already, once it is verified: an update, or the retry of one.
+    #[must_use]
+    pub fn takes_over(&self) -> bool {
+        self.path_attempt > 1
+    }
+
     /// Digest of the frozen inputs with their type inside.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
 //! ProvisioningRequest: see `README.md` in this folder.
 
 pub mod api;
-mod calls;
 mod decide;
 pub(crate) mod evidence;
 pub(crate) mod facts;
 mod invariants;
 mod lifecycle;
+mod repair;
 pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod view;
 
 use async_trait::async_trait;

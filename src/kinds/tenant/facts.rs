@@ -12,7 +12,6 @@ use crate::kinds::decisions;
 use crate::kinds::operatordecision::api::OperatorDecision;
 use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST};
 use crate::model::canonical::Digest;
-use crate::model::decision::Act;
 use crate::model::object::{HOLDS_RECORDS, OWNER_UID, Object, ObjectKey};
 use crate::model::record;
 use crate::model::resource::{NAMESPACE, Resource};
@@ -106,12 +105,10 @@ async fn leaving(tenant: &Tenant, ours: bool, read: &dyn Read, settings: &Settin
     Ok(Leaving { outside, chains, decisions })
 }
 
-/// Whether a request left, or may have left, something outside that nobody has released.
+/// Whether something outside is still a request's to remove.
 fn has_outside(request: &Object) -> bool {
     let Ok(request) = request.parse::<ProvisioningRequest>() else { return true };
-    let Some(status) = request.status else { return false };
-    let released = status.journal.decisions.iter().any(|taken| taken.act == Act::Release);
-    !released && status.journal.outside().next().is_some()
+    request.status.is_some_and(|status| status.journal.is_held())
 }
 
 fn chains(records: &[Arc<Object>]) -> Vec<ChainFact> {

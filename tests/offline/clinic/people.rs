@@ -131,7 +131,7 @@ fn void() -> [(&'static str, &'static str, Change, &'static str, &'static str); 
             "Verify",
             |it| it["spec"]["subject"]["kind"] = "Provider".into(),
             "SubjectKindUnknown",
-            "spec.subject.kind Provider takes no decisions: ProvisioningRequest, ProvisioningSchema and Tenant do",
+            "spec.subject.kind Provider takes no decisions: AssistantDeployment, ProvisioningRequest, ProvisioningSchema and Tenant do",
         ),
     ]
 }
