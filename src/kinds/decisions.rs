@@ -52,7 +52,9 @@ pub fn recorded(decisions: &[OperatorDecision], taken: &[TakenDecision], act: Ac
     new.find_map(|decision| Some(taken_at(decision, of(decision.metadata.uid.as_deref()?)?.time)))
 }
 
-fn taken_at(decision: &OperatorDecision, at: Time) -> TakenDecision {
+/// A decision as it goes into its subject's journal.
+#[must_use]
+pub fn taken_at(decision: &OperatorDecision, at: Time) -> TakenDecision {
     TakenDecision {
         name: decision.metadata.name.clone().unwrap_or_default(),
         uid: decision.metadata.uid.clone().unwrap_or_default(),

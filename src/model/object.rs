@@ -11,6 +11,9 @@ use super::resource::Resource;
 pub const OWNER_UID: &str = "mandate.dev/owner-uid";
 /// Annotation on children: digest of the fields that the controller sets.
 pub const DESIRED: &str = "mandate.dev/desired";
+/// Label on a namespace that holds records: its deletion is refused until its Tenant is released. Set before the first record
+/// there; the only thing of a user's object that the controller writes.
+pub const HOLDS_RECORDS: &str = "mandate.dev/holds-records";
 /// The controller's finalizer.
 pub const FINALIZER: &str = "mandate.dev/outside";
 

@@ -189,7 +189,7 @@ impl<'a> Rules<'a> {
 
     fn tenant(&self, tenant: &Tenant) -> Vec<Finding> {
         let refused = tenant_rules::check(tenant, &self.settings.system_namespace);
-        let facts = now(tenant_facts::gather(tenant, self.given));
+        let facts = now(tenant_facts::gather(tenant, self.given, &self.settings));
         refused.or_else(|| tenant_rules::consent(tenant, &facts?)).into_iter().collect()
     }
 

@@ -160,11 +160,24 @@ fn people() -> Vec<Role> {
         ),
         role(
             "mandate-break-glass",
-            "Delete records when there is no other way: the group is reached by impersonation and held by nobody.",
-            vec![ours(plurals(&kept()), &["get", "list", "delete"])],
+            "Delete records, or change how they are kept, when there is no other way: the group is reached by impersonation and held by nobody.",
+            vec![
+                ours(plurals(&kept()), &["get", "list", "delete"]),
+                definitions(),
+                json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "delete"]}),
+            ],
             Some(BREAK_GLASS),
         ),
     ]
+}
+
+/// Our definitions, by name: creating them is for whoever installs.
+fn definitions() -> Value {
+    let names: Vec<String> = crd::resources().iter().map(ToString::to_string).collect();
+    json!({
+        "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "resourceNames": names,
+        "verbs": ["get", "update", "patch", "delete"],
+    })
 }
 
 fn described(name: &str, namespace: Option<&str>, purpose: &str) -> Value {

@@ -14,6 +14,7 @@ mod notify;
 mod ours;
 mod parity;
 mod rbac;
+mod release;
 mod replicas;
 mod rig;
 mod server;
@@ -62,7 +63,7 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [guards::alone(), rbac::alone(), server::alone(), clinic::alone(), replicas::alone()];
+    let each = [guards::alone(), rbac::alone(), release::alone(), server::alone(), clinic::alone(), replicas::alone()];
     each.into_iter().flatten().collect()
 }
 

@@ -14,6 +14,7 @@ mod hashes;
 mod kubeapi;
 mod leader;
 mod notify;
+mod release;
 mod sandbox;
 mod scale;
 mod schema;

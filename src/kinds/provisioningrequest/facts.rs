@@ -67,6 +67,8 @@ pub struct TenantFact {
     pub four_eyes: bool,
     /// Whether nothing new may start.
     pub suspended: bool,
+    /// Whether it is being deleted.
+    pub going: bool,
 }
 
 /// What is known of a provider.
@@ -96,7 +98,11 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
         .and_then(|object| object.parse::<AssistantDeployment>().ok());
     Ok(Facts {
         schema,
-        tenant: tenant.map(|tenant| TenantFact { four_eyes: tenant.spec.four_eyes, suspended: tenant.spec.suspended }),
+        tenant: tenant.map(|tenant| TenantFact {
+            four_eyes: tenant.spec.four_eyes,
+            suspended: tenant.spec.suspended,
+            going: tenant.metadata.deletion_timestamp.is_some(),
+        }),
         deployment: deployment.map(|deployment| deployment_fact(request, &deployment)),
         providers: providers(request, read).await?,
         leftovers_of: leftovers_of(request, read).await?,

@@ -24,7 +24,7 @@ use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provider,
 use crate::model::condition::READY;
 use crate::model::journal::Journal;
 use crate::model::notice::Topic;
-use crate::model::resource::{Resource, SECRET};
+use crate::model::resource::{NAMESPACE, Resource, SECRET};
 
 /// The kind.
 pub struct ProvisioningRequestKind;
@@ -44,11 +44,13 @@ impl Kind for ProvisioningRequestKind {
         Access { resource: &provider::api::PROVIDER, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &operatordecision::api::DECISION, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::List, Verb::Watch] },
         Access { resource: &SECRET, verbs: &[Verb::Get] },
     ];
     const WRITES: &'static [Access] = &[
         Access { resource: &api::REQUEST, verbs: &[Verb::UpdateStatus, Verb::Update] },
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Update] },
     ];
     const INVARIANTS: &'static [Invariant] = invariants::ALL;
     const TELLS: &'static [Telling] = &[

@@ -29,6 +29,9 @@ fn tenant_open(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> 
     let name = &request.spec.tenant_name;
     match &facts.tenant {
         None => Some(Finding::waiting("TenantMissing", format!("Tenant {name} does not exist: create it"))),
+        Some(tenant) if tenant.going => {
+            Some(Finding::waiting("TenantDeleting", format!("Tenant {name} is being deleted: nothing new starts")))
+        }
         Some(tenant) if tenant.suspended => {
             Some(Finding::waiting("TenantSuspended", format!("Tenant {name} is suspended: nothing new starts")))
         }

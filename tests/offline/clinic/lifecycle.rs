@@ -122,7 +122,13 @@ async fn a_schema_that_is_pinned_stays_and_says_by_whom_and_a_free_one_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_that_goes_takes_its_role_bindings_and_quota_and_never_the_namespace() {
-    let rig = waiting().await;
+    let rig = Rig::clinic_beside(|document| {
+        if document["kind"] == "AssistantDeployment" {
+            *document = Value::Null;
+        }
+    })
+    .await;
+    rig.settle().await;
     let inside = || {
         let all = [&ROLE_BINDING, &RESOURCE_QUOTA].into_iter().flat_map(|resource: &'static Resource| rig.all(resource.kind));
         let mut names: Vec<String> = all.filter(|it| it.namespace() == "acme-dental").map(|it| it.name().to_owned()).collect();
@@ -136,7 +142,6 @@ async fn a_tenant_that_goes_takes_its_role_bindings_and_quota_and_never_the_name
     assert_eq!(inside(), Vec::<String>::new());
     let namespace = rig.get(&NAMESPACE, "", "acme-dental").await.expect("the namespace stays");
     assert!(!namespace.is_going());
-    assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION", "what lives goes on");
     rig.beside_is_well().await;
 }
 
