@@ -48,6 +48,7 @@ impl Kind for AssistantDeploymentKind {
         Access { resource: &api::DEPLOYMENT, verbs: &[Verb::UpdateStatus, Verb::Update] },
         Access { resource: &provisioningrequest::api::REQUEST, verbs: &[Verb::Create] },
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Update] },
     ];
     const INVARIANTS: &'static [Invariant] = &[];
     const TELLS: &'static [Telling] = &[

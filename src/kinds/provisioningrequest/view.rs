@@ -67,10 +67,9 @@ fn decide(act: &str, request: &ProvisioningRequest) -> String {
 /// A round of removing what was left outside that is under way or has failed.
 fn undoing(request: &ProvisioningRequest, journal: &Journal) -> Option<Summary> {
     let round = journal.open_round()?;
-    let (reason, why, on) = match round.cause {
-        UndoCause::Rollback => ("RollingBack", "an operator has decided on a rollback", "rollback"),
-        UndoCause::Retry => ("RemovingLeftovers", "an operator has decided on a retry", "retry"),
-        UndoCause::Retirement => ("Retiring", "a newer attempt has taken over", "rollback"),
+    let on = match round.cause {
+        UndoCause::Rollback | UndoCause::Retirement => "rollback",
+        UndoCause::Retry => "retry",
     };
     if let Some(failure) = round.failure() {
         let remedy = failure.remediation.join("; ");
@@ -78,8 +77,17 @@ fn undoing(request: &ProvisioningRequest, journal: &Journal) -> Option<Summary> 
         return Some(Summary::Stalled(Finding::error("UndoFailed", message)));
     }
     let left: Vec<&str> = journal.outside().map(|(_, call)| call.name.as_str()).collect();
-    let message = format!("{why}; still to be removed: {}", left.join(", "));
-    Some(waiting(journal).unwrap_or(Summary::Progressing(Finding::waiting(reason, message))))
+    let left = left.join(", ");
+    let why = match round.cause {
+        UndoCause::Rollback => {
+            Finding::waiting("RollingBack", format!("an operator has decided on a rollback; still to be removed: {left}"))
+        }
+        UndoCause::Retry => {
+            Finding::waiting("RemovingLeftovers", format!("an operator has decided on a retry; still to be removed: {left}"))
+        }
+        UndoCause::Retirement => Finding::waiting("Retiring", format!("a newer attempt has taken over; still to be removed: {left}")),
+    };
+    Some(waiting(journal).unwrap_or(Summary::Progressing(why)))
 }
 
 /// A request that is being deleted, or whose deployment is, while something is left outside.

@@ -18,7 +18,7 @@ use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
 use crate::kinds::{assistantdeployment, auditrecord, operatordecision, provisioningrequest};
 use crate::model::journal::NoCalls;
-use crate::model::resource::Resource;
+use crate::model::resource::{NAMESPACE, Resource};
 
 /// The kind.
 pub struct ProvisioningSchemaKind;
@@ -40,6 +40,7 @@ impl Kind for ProvisioningSchemaKind {
     const WRITES: &'static [Access] = &[
         Access { resource: &api::SCHEMA, verbs: &[Verb::UpdateStatus, Verb::Update] },
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
+        Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::Update] },
     ];
     const INVARIANTS: &'static [Invariant] = &[];
 
