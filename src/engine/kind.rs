@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -73,6 +74,9 @@ pub trait Kind: Send + Sync + 'static {
     const READS: &'static [Access];
     /// What it writes.
     const WRITES: &'static [Access];
+    /// How long a change of something else that it reads may wait, so that many such changes are met by one pass. Its own
+    /// changes and people's acts never wait. Default: not at all.
+    const PAUSE: Duration = Duration::ZERO;
     /// What must hold of it in every state of the world.
     const INVARIANTS: &'static [Invariant];
     /// What of it an operator is told.
@@ -114,6 +118,8 @@ pub trait AnyKind: Send + Sync {
     fn reads(&self) -> &'static [Access];
     /// [`Kind::WRITES`]
     fn writes(&self) -> &'static [Access];
+    /// [`Kind::PAUSE`]
+    fn pause(&self) -> Duration;
     /// [`Kind::INVARIANTS`]
     fn invariants(&self) -> &'static [Invariant];
     /// [`Kind::TELLS`]
@@ -150,6 +156,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn writes(&self) -> &'static [Access] {
         K::WRITES
+    }
+
+    fn pause(&self) -> Duration {
+        K::PAUSE
     }
 
     fn invariants(&self) -> &'static [Invariant] {

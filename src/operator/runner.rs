@@ -248,7 +248,12 @@ impl Operator {
         let priority = if change.key.resource == &DECISION { Priority::Human } else { Priority::Rest };
         for reader in self.dependencies.touched_by(change) {
             if by != Some(&reader) && *reader != change.key {
-                running.queue.push(reader, priority);
+                let pause = self.kind_of(&reader).map(AnyKind::pause).unwrap_or_default();
+                if pause.is_zero() || priority == Priority::Human {
+                    running.queue.push(reader, priority);
+                } else {
+                    running.queue.wake_by(reader, Instant::now() + pause);
+                }
             }
         }
     }

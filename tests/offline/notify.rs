@@ -5,6 +5,7 @@ mod delivery;
 mod events;
 mod receiver;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use mandate::adapters::cloudevents::Receiver as Target;
@@ -81,7 +82,8 @@ fn every_telling_names_a_reason_and_a_record_that_exist() {
         let files = std::fs::read_dir(format!("{}/src/kinds/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let paths = files.map(|file| file.unwrap().path());
         let of_the_kind = paths.filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("mod.rs"));
-        of_the_kind.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+        let decisions = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds/decisions.rs");
+        of_the_kind.chain([decisions]).map(|path| std::fs::read_to_string(path).unwrap()).collect()
     };
     let mut rows = 0;
     for kind in KINDS {

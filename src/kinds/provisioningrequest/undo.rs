@@ -59,10 +59,10 @@ fn removed_by_hand(journal: &Journal, made: &CallEntry) -> bool {
     let Some(round) = before.last() else { return false };
     let name = undo_name(&made.name);
     let failed = round.steps.iter().flat_map(|step| &step.calls).filter(|call| call.name == name);
-    let beyond_us = failed.into_iter().filter_map(|call| call.failure.as_ref()).any(|failure| match failure.code {
-        FailureCode::NotRemovable | FailureCode::OutcomeUnknown => true,
-        _ => false,
-    });
+    let beyond_us = failed
+        .into_iter()
+        .filter_map(|call| call.failure.as_ref())
+        .any(|failure| [FailureCode::NotRemovable, FailureCode::OutcomeUnknown].contains(&failure.code));
     let since = journal.decisions.iter().skip_while(|taken| taken.uid != round.ordered_by);
     beyond_us && since.into_iter().any(|taken| taken.act == Act::Intervene)
 }

@@ -10,6 +10,8 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::engine::audit::Invariant;
@@ -42,6 +44,8 @@ impl Kind for ProvisioningSchemaKind {
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
         Access { resource: &NAMESPACE, verbs: &[Verb::Get, Verb::Update] },
     ];
+    /// It counts all deployments of its product: one pass for many of their changes.
+    const PAUSE: Duration = Duration::from_secs(1);
     const INVARIANTS: &'static [Invariant] = &[];
 
     async fn gather(object: &api::ProvisioningSchema, read: &dyn Read, settings: &Settings) -> Result<facts::Facts, WorldError> {

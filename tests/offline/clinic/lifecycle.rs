@@ -88,8 +88,7 @@ async fn a_deployment_with_resources_outside_waits_for_a_decision_and_touches_no
     rig.delete(&DEPLOYMENT, "acme-dental", "receptionist").await;
     rig.settle().await;
     let deployment = rig.get(&DEPLOYMENT, "acme-dental", "receptionist").await.expect("it waits");
-    let said =
-        "deletion waits: receptionist-1 left resources outside; nothing outside is removed or orphaned silently, an operator must decide";
+    let said = "deletion waits: receptionist-1 left resources outside; nothing outside is removed or orphaned silently, an operator must decide on each: mandate decide rollback|release";
     assert_eq!(condition(&deployment, "Ready"), ["False", "AwaitingDecision", said]);
     assert_eq!([condition(&deployment, "Reconciling")[0], condition(&deployment, "Stalled")[0]], ["-", "-"]);
     assert_eq!((rig.effects(), rig.sent.lock().unwrap().len()), (effects, sent));
@@ -394,7 +393,7 @@ async fn what_was_decided_stays_decided_when_its_subject_is_gone() {
     rig.apply(document).await;
     rig.settle().await;
     let late = rig.get(&DECISION, "acme-dental", "late").await.unwrap();
-    assert_eq!([reason(&late), late.body["status"]["verdict"].as_str().unwrap()], ["NothingToDecide", "Void"]);
+    assert_eq!([reason(&late), late.body["status"]["verdict"].as_str().unwrap()], ["HashMoved", "Void"]);
     rig.delete(&DEPLOYMENT, "acme-dental", "receptionist").await;
     rig.settle().await;
     assert!(rig.get(&DEPLOYMENT, "acme-dental", "receptionist").await.is_none(), "a failed attempt that made nothing goes");
