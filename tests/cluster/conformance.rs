@@ -384,16 +384,16 @@ async fn owned_objects_go_with_their_owner() {
 async fn lists_select_alike() {
     let path = decisions("lists-a");
     let mut steps = Vec::new();
-    for (name, act, colour) in [("a", "Reject", "red"), ("b", "Verify", "blue"), ("c", "Reject", "blue")] {
-        steps.push(post(&path, with(decision(name, act), "/metadata/labels", json!({"colour": colour, (name): ""}))));
+    for (name, act, shade) in [("a", "Reject", "red"), ("b", "Verify", "blue"), ("c", "Reject", "blue")] {
+        steps.push(post(&path, with(decision(name, act), "/metadata/labels", json!({"shade": shade, (name): ""}))));
     }
-    steps.push(post(decisions("lists-b"), with(decision("d", "Verify"), "/metadata/labels", json!({"colour": "red"}))));
+    steps.push(post(decisions("lists-b"), with(decision("d", "Verify"), "/metadata/labels", json!({"shade": "red"}))));
     let queries = [
         "",
-        "?labelSelector=colour%3Dred",
-        "?labelSelector=colour%21%3Dred",
-        "?labelSelector=colour%20in%20(red,blue),a",
-        "?labelSelector=colour%20notin%20(red)",
+        "?labelSelector=shade%3Dred",
+        "?labelSelector=shade%21%3Dred",
+        "?labelSelector=shade%20in%20(red,blue),a",
+        "?labelSelector=shade%20notin%20(red)",
         "?labelSelector=%21a",
         "?labelSelector=a,b",
         "?fieldSelector=metadata.name%3Da",
@@ -403,19 +403,19 @@ async fn lists_select_alike() {
         "?fieldSelector=spec.note%3Dbecause",
         "?fieldSelector=nonsense",
         "?fieldSelector=metadata.namespace%3Dlists-a",
-        "?labelSelector=colour%3Dgreen",
+        "?labelSelector=shade%3Dgreen",
         "?limit=0",
     ];
     steps.extend(queries.iter().map(|query| get(format!("{path}{query}"))));
-    steps.push(get(format!("{GROUP}/operatordecisions?labelSelector=colour%3Dred")));
+    steps.push(get(format!("{GROUP}/operatordecisions?labelSelector=shade%3Dred")));
     steps.push(get(format!("{GROUP}/operatordecisions?fieldSelector=metadata.namespace%3Dlists-b")));
     steps.push(get(decisions("lists-nowhere")));
     steps.push(get(format!("{path}?resourceVersionMatch=Exact")));
-    for selector in ["%3D%3D", "colour%20in%20red", "bad%20key%21"] {
+    for selector in ["%3D%3D", "shade%20in%20red", "bad%20key%21"] {
         steps.push(get(format!("{path}?labelSelector={selector}")).in_other_words());
     }
     steps.push(get(format!("{path}?resourceVersion=abc")).in_other_words());
-    steps.push(delete(format!("{path}?labelSelector=colour%3Dblue")));
+    steps.push(delete(format!("{path}?labelSelector=shade%3Dblue")));
     steps.push(get(&path));
     agree("lists", &["lists-a", "lists-b"], steps).await;
 }
