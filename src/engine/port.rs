@@ -199,6 +199,9 @@ pub enum WorldError {
         /// The limit.
         limit: usize,
     },
+    /// 404 for a whole resource: its definition is not applied yet
+    #[error("{0}")]
+    NotServed(String),
     /// 410: the resource version to watch from is too old
     #[error("resource version {0} is too old")]
     Gone(String),

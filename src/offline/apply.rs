@@ -85,6 +85,7 @@ impl Agent {
                 // Says nothing about the document: the same write may pass the next time.
                 Err(
                     error @ (WorldError::AlreadyExists(_)
+                    | WorldError::NotServed(_)
                     | WorldError::Gone(_)
                     | WorldError::Unavailable { .. }
                     | WorldError::Unknown(_)

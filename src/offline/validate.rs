@@ -105,6 +105,7 @@ pub(super) fn refused(document: &Document, error: WorldError) -> Vec<Problem> {
         WorldError::NotFound(missing) => whole("NotFound", format!("{missing} does not exist")),
         WorldError::AlreadyExists(_)
         | WorldError::Conflict { .. }
+        | WorldError::NotServed(_)
         | WorldError::Gone(_)
         | WorldError::Unavailable { .. }
         | WorldError::Unknown(_)

@@ -44,6 +44,7 @@ fn wait_after_world(error: &WorldError, failures: u32) -> Duration {
         WorldError::NotFound(_)
         | WorldError::AlreadyExists(_)
         | WorldError::Conflict { .. }
+        | WorldError::NotServed(_)
         | WorldError::Gone(_)
         | WorldError::Unavailable { retry_after: None, .. }
         | WorldError::Unknown(_)

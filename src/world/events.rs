@@ -139,6 +139,7 @@ fn in_core(error: WorldError) -> WorldError {
         WorldError::Forbidden { key, message } => WorldError::Forbidden { key: core(key), message },
         WorldError::TooLarge { key, bytes, limit } => WorldError::TooLarge { key: core(key), bytes, limit },
         other @ (WorldError::BadRequest(_)
+        | WorldError::NotServed(_)
         | WorldError::Gone(_)
         | WorldError::Unavailable { .. }
         | WorldError::Unknown(_)

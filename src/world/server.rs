@@ -197,6 +197,17 @@ pub trait Authorizer: Send + Sync {
     fn may(&self, identity: &Identity, verb: &str, resource: &Resource, subresource: Subresource, namespace: &str) -> bool;
 }
 
+/// What RBAC says of a request that nothing permits.
+#[must_use]
+pub fn not_permitted(user: &str, verb: &str, resource: &Resource, subresource: Subresource, namespace: &str) -> String {
+    let plural = match subresource {
+        Subresource::Main => resource.plural.to_owned(),
+        Subresource::Status => format!("{}/status", resource.plural),
+    };
+    let place = if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
+    format!("User {user:?} cannot {verb} resource {plural:?} in API group {:?} {place}", resource.group)
+}
+
 /// Requests to the embedded API server.
 #[async_trait]
 pub trait ApiServer: Send + Sync {

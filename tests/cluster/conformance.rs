@@ -3,7 +3,9 @@
 //! What is not imitated is refused by ours; docs/embedded-api.md lists it, each with its test in `refused`.
 
 mod chance;
+mod guarded;
 mod refused;
+mod roles;
 
 use serde_json::{Value, json};
 
@@ -26,6 +28,10 @@ pub fn shared() -> Vec<Test> {
         secrets_and_namespaces_are_answered_alike,
     ];
     tests.into_iter().chain(chance::shared()).chain(refused::shared()).collect()
+}
+
+pub fn alone() -> Vec<Test> {
+    guarded::alone()
 }
 
 pub fn tenant(name: &str) -> Value {

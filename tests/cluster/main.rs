@@ -9,14 +9,23 @@
 mod clinic;
 mod conformance;
 mod control_plane;
+mod crash;
+mod embedded;
+mod ends;
 mod guards;
+mod idle;
+mod lossy;
 mod notify;
 mod ours;
 mod parity;
+mod proxy;
 mod rbac;
+mod readme;
+mod recovery;
 mod release;
 mod replicas;
 mod rig;
+mod rights;
 mod server;
 mod twins;
 
@@ -51,7 +60,7 @@ impl Test {
         Trial::test(self.name, move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on((self.run)());
-            Ok(())
+            rights::none_refused()
         })
     }
 }
@@ -63,7 +72,22 @@ fn shared() -> Vec<Test> {
 
 /// Tests that run one after the other, each with what it starts itself.
 fn alone() -> Vec<Test> {
-    let each = [guards::alone(), rbac::alone(), release::alone(), server::alone(), clinic::alone(), replicas::alone()];
+    let each = [
+        conformance::alone(),
+        parity::alone(),
+        guards::alone(),
+        rbac::alone(),
+        release::alone(),
+        server::alone(),
+        readme::alone(),
+        clinic::alone(),
+        replicas::alone(),
+        crash::alone(),
+        embedded::alone(),
+        recovery::alone(),
+        rights::alone(),
+        idle::alone(),
+    ];
     each.into_iter().flatten().collect()
 }
 
@@ -84,8 +108,13 @@ fn main() -> ExitCode {
     let trials = |tests: Vec<Test>| tests.into_iter().map(Test::trial).collect();
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
     let beside = Arguments { test_threads: arguments.test_threads.or(Some(4)), ..arguments };
+    let all = one_by_one.filter.is_none() && one_by_one.skip.is_empty();
+    let mut alone: Vec<Trial> = trials(alone);
+    if all {
+        alone.push(rights::each_is_used());
+    }
     let together = libtest_mimic::run(&beside, trials(shared));
     control_plane::shared::stop();
-    let each = libtest_mimic::run(&one_by_one, trials(alone));
+    let each = libtest_mimic::run(&one_by_one, alone);
     if together.has_failed() || each.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }

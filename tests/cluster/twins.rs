@@ -4,7 +4,7 @@
 //! own. Before replies are compared, UIDs and resource versions become the order in which they were first seen, so that
 //! "the same object" and "changed" are compared, and times become the word for one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,14 @@ use mandate::http::kubeapi::KubeApi;
 use mandate::http::serve::{Shutdown, ShutdownTrigger};
 use mandate::operator::embedded;
 use mandate::world::memory::{AllowAll, Memory, MemoryOptions};
+use mandate::world::server::{Authorizer, Definition, Guard};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use crate::control_plane::api::{Api, Reply};
-use crate::control_plane::users::ADMIN;
+use crate::control_plane::users::{self, ADMIN, User};
 use crate::control_plane::{ControlPlane, shared};
 
 /// Our group.
@@ -45,11 +46,17 @@ pub struct Step {
     keep: Option<String>,
     settles: bool,
     words: bool,
+    by: &'static User,
 }
 
 impl Step {
     fn new(method: Method, path: impl Into<String>, content: &'static str, body: Option<Value>) -> Self {
-        Self { method, path: path.into(), content, body, keep: None, settles: false, words: true }
+        Self { method, path: path.into(), content, body, keep: None, settles: false, words: true, by: &ADMIN }
+    }
+
+    /// Asked by somebody else than the administrator.
+    pub fn by(self, by: &'static User) -> Self {
+        Self { by, ..self }
     }
 
     /// Keeps a successful reply under a name.
@@ -117,19 +124,35 @@ pub struct Twins {
     _plane: Arc<ControlPlane>,
     /// Ends the watches of ours when it is dropped.
     _trigger: ShutdownTrigger,
-    real: Api,
+    /// Requests of each user, by token.
+    real: BTreeMap<&'static str, Api>,
     memory: Router,
     seen: (Seen, Seen),
     /// Requests whose replies differ, with both replies.
     differences: Vec<String>,
+    /// Messages of everything that was forbidden.
+    forbidden: BTreeSet<String>,
 }
 
-/// Our own API over an empty world with our definitions, without guards: who may do what is not the subject.
-fn served() -> (Router, ShutdownTrigger) {
+/// What the world in memory goes by. Without guards, and with every right for everybody, who may do what is not the subject.
+pub struct Rules {
+    pub definitions: Vec<Definition>,
+    pub guards: Vec<Arc<dyn Guard>>,
+    pub rights: Arc<dyn Authorizer>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { definitions: embedded::definitions(), guards: Vec::new(), rights: Arc::new(AllowAll) }
+    }
+}
+
+/// Our own API over an empty world.
+fn served(rules: Rules) -> (Router, ShutdownTrigger) {
     let options = MemoryOptions {
-        definitions: embedded::definitions(),
-        guards: Vec::new(),
-        authorizer: Arc::new(AllowAll),
+        definitions: rules.definitions,
+        guards: rules.guards,
+        authorizer: rules.rights.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIdentifiers),
         storage: None,
@@ -137,8 +160,8 @@ fn served() -> (Router, ShutdownTrigger) {
     let (trigger, shutdown) = Shutdown::channel();
     let parts = KubeApi {
         server: Arc::new(Memory::open(options).unwrap()),
-        authorizer: Arc::new(AllowAll),
-        authenticator: Arc::new(TokenFile::parse("admin,admin,admin,\"system:masters\"\n").unwrap()),
+        authorizer: rules.rights,
+        authenticator: Arc::new(TokenFile::parse(&users::token_file()).unwrap()),
         clock: Arc::new(SystemClock),
         hosts: Hosts::of([HOST.to_owned()]),
         shutdown,
@@ -149,11 +172,15 @@ fn served() -> (Router, ShutdownTrigger) {
 impl Twins {
     /// The shared control plane and an empty world beside it, both with these namespaces.
     pub async fn with_namespaces(namespaces: &[&str]) -> Self {
-        let plane = shared::plane().await;
-        let (memory, trigger) = served();
-        let real = plane.api(&ADMIN);
-        let mut twins =
-            Self { _plane: plane, _trigger: trigger, real, memory, seen: (Seen::default(), Seen::default()), differences: Vec::new() };
+        Self::of(shared::plane().await, Rules::default(), namespaces).await
+    }
+
+    /// A control plane and an empty world that goes by the same rules, both with these namespaces.
+    pub async fn of(plane: Arc<ControlPlane>, rules: Rules, namespaces: &[&str]) -> Self {
+        let (memory, trigger) = served(rules);
+        let real = users::ALL.map(|user| (user.token, plane.api(user))).into();
+        let (seen, differences, forbidden) = (<(Seen, Seen)>::default(), Vec::new(), BTreeSet::new());
+        let mut twins = Self { _plane: plane, _trigger: trigger, real, memory, seen, differences, forbidden };
         for name in namespaces {
             twins.ask(&post("/api/v1/namespaces", json!({"metadata": {"name": name}}))).await;
         }
@@ -182,6 +209,9 @@ impl Twins {
                 }
                 self.differences.push(difference(step, &theirs, &ours));
             }
+            if memory.status == 403 {
+                self.forbidden.insert(memory.message().to_owned());
+            }
             if let Some(name) = &step.keep {
                 for (seen, reply) in [(&mut self.seen.0, &real), (&mut self.seen.1, &memory)] {
                     if reply.status < 300 && reply.body["metadata"]["uid"].is_string() {
@@ -200,6 +230,11 @@ impl Twins {
         }
     }
 
+    /// Whether anything was forbidden by this, in these words.
+    pub fn were_forbidden(&self, by: &str, words: &str) -> bool {
+        self.forbidden.iter().any(|message| message.contains(by) && message.contains(words))
+    }
+
     /// Fails if anything differed.
     #[track_caller]
     pub fn must_agree(&self, what: &str) {
@@ -214,7 +249,7 @@ impl Twins {
             .method(step.method.as_str())
             .uri(filled(&step.path, kept))
             .header("host", HOST)
-            .header("authorization", "Bearer admin");
+            .header("authorization", format!("Bearer {}", step.by.token));
         if !step.content.is_empty() && step.body.is_some() {
             request = request.header("content-type", step.content);
         }
@@ -230,7 +265,7 @@ impl Twins {
     async fn ask_real(&self, step: &Step) -> Reply {
         let kept = &self.seen.0.kept;
         let body = step.body.as_ref().map(|body| serde_json::from_str::<Value>(&filled(&body.to_string(), kept)).unwrap());
-        self.real.send(step.method.clone(), &filled(&step.path, kept), step.content, body.as_ref()).await.unwrap()
+        self.real[step.by.token].send(step.method.clone(), &filled(&step.path, kept), step.content, body.as_ref()).await.unwrap()
     }
 }
 
@@ -343,12 +378,12 @@ fn text_comparable(text: &str, seen: &Seen) -> String {
 }
 
 fn difference(step: &Step, real: &Value, memory: &Value) -> String {
-    let Step { method, path, body, .. } = step;
+    let Step { method, path, body, by, .. } = step;
     let body = body.as_ref().map(|body| format!(" {body}")).unwrap_or_default();
     let mut places = Vec::new();
     differing(real, memory, String::new(), &mut places);
     let places = places.join("\n    ");
-    format!("{method} {path}{body}\n    {places}\n  real:   {real}\n  memory: {memory}")
+    format!("{}: {method} {path}{body}\n    {places}\n  real:   {real}\n  memory: {memory}", by.token)
 }
 
 /// Pointers of what differs, with both values.

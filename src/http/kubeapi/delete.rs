@@ -1,7 +1,5 @@
 //! delete and deletecollection.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
@@ -13,9 +11,9 @@ use super::read::selection;
 use super::status::{Refusal, json};
 use super::{Api, Asked};
 use crate::engine::port::WorldError;
-use crate::model::object::{Object, ObjectKey};
+use crate::model::object::ObjectKey;
 use crate::model::resource::NAMESPACE;
-use crate::world::server::{Definition, FieldValidation, Preconditions, Subresource};
+use crate::world::server::{Definition, FieldValidation, Preconditions, Subresource, not_permitted};
 
 /// `DeleteOptions` as sent. A grace period means nothing here and is accepted.
 #[derive(Debug, Default, Deserialize)]
@@ -65,14 +63,17 @@ pub async fn collection(api: &Api, definition: &Definition, namespace: Option<St
         return Err(Refusal::bad_request("preconditions name one object and cannot be stated for a collection"));
     }
     let selection = selection(definition, namespace, &asked.parameters);
+    let (resource, scope) = (selection.resource, selection.namespace.as_deref().unwrap_or_default());
+    if !api.parts.authorizer.may(&asked.who, "deletecollection", resource, Subresource::Main, scope) {
+        let message = not_permitted(&asked.who.username, "deletecollection", resource, Subresource::Main, scope);
+        return Err(WorldError::Forbidden { key: ObjectKey::new(resource, scope, ""), message }.into());
+    }
     let listed = api.parts.server.list(&asked.who, &selection).await?;
-    let mut deleted: Vec<Arc<Object>> = Vec::new();
-    for object in listed.objects {
+    for object in &listed.objects {
         let only = Preconditions { uid: Some(object.uid().to_owned()), resource_version: None };
         match api.parts.server.delete(&asked.who, &object.key(), &only).await {
-            Ok(object) => deleted.push(object),
-            // Gone meanwhile, or a successor of the same name that was not selected.
-            Err(WorldError::NotFound(_) | WorldError::Conflict { .. }) => {}
+            // Or gone meanwhile, or a successor of the same name that was not selected.
+            Ok(_) | Err(WorldError::NotFound(_) | WorldError::Conflict { .. }) => {}
             // Admission is asked about a collection without a name, and says so.
             Err(WorldError::Forbidden { key, message }) => {
                 let key = ObjectKey { name: "Unknown".into(), ..key };
@@ -81,7 +82,8 @@ pub async fn collection(api: &Api, definition: &Definition, namespace: Option<St
             Err(error) => return Err(error.into()),
         }
     }
-    let items: Vec<&Value> = deleted.iter().map(|object| &object.body).collect();
+    // As they were listed: an object that waits for its finalizers looks untouched.
+    let items: Vec<&Value> = listed.objects.iter().map(|object| &object.body).collect();
     let mut metadata = value!({"resourceVersion": api.parts.server.resource_version().to_string()});
     if definition.schema.is_some() {
         metadata["continue"] = "".into();

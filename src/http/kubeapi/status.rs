@@ -219,6 +219,7 @@ impl From<WorldError> for Refusal {
                 let message = format!("Request entity is too large: {} {:?} has {bytes} bytes, limit is {limit}", key.resource, key.name);
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message).with(Details::of(&key))
             }
+            WorldError::NotServed(message) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
             WorldError::Gone(version) => Self::expired(format!("too old resource version: {version}")),
             WorldError::Unavailable { message, retry_after } => {
                 let seconds = retry_after.map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));

@@ -101,6 +101,10 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
             void(Finding::error("Expired", format!("{} {} did not appear in time", spec.subject.kind, spec.subject.name)))
         }
         Facts::SubjectMissing => {
+            // What is wrong whatever the subject offers is as wrong without it.
+            if let Some(wrong) = decision::refusal_by_itself(&spec.submission()).into_iter().next() {
+                return void(wrong);
+            }
             let message = format!("{} {} does not exist in this namespace", spec.subject.kind, spec.subject.name);
             Fate::Open(Finding::waiting("SubjectMissing", message))
         }

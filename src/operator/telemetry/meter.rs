@@ -41,7 +41,7 @@ impl MeteredWorld {
 #[must_use]
 pub fn code_of(error: &WorldError) -> &'static str {
     match error {
-        WorldError::NotFound(_) => "404",
+        WorldError::NotFound(_) | WorldError::NotServed(_) => "404",
         WorldError::AlreadyExists(_) | WorldError::Conflict { .. } => "409",
         WorldError::Invalid { .. } => "422",
         WorldError::Forbidden { .. } => "403",
@@ -57,7 +57,7 @@ pub fn code_of(error: &WorldError) -> &'static str {
 /// Why a watch ended, as a reason.
 pub(super) fn reason_of(error: &WorldError) -> &'static str {
     match error {
-        WorldError::NotFound(_) => "NotFound",
+        WorldError::NotFound(_) | WorldError::NotServed(_) => "NotFound",
         WorldError::AlreadyExists(_) | WorldError::Conflict { .. } => "Conflict",
         WorldError::Invalid { .. } | WorldError::BadRequest(_) => "BadRequest",
         WorldError::Forbidden { .. } => "Forbidden",

@@ -61,9 +61,8 @@ pub struct LeanList {
     /// `metadata` of the list.
     #[serde(default)]
     pub metadata: Value,
-    /// Objects.
-    #[serde(default)]
-    pub items: Vec<Lean>,
+    /// Objects. The API server writes null for none in a list of metadata alone.
+    pub items: Option<Vec<Lean>>,
 }
 
 #[cfg(test)]
@@ -81,5 +80,13 @@ mod tests {
             "spec": {"metadata": {"managedFields": 1}, "managedFields": 2}});
         assert_eq!(read, kept);
         assert!(serde_json::from_str::<Lean>("[]").is_err());
+    }
+
+    #[test]
+    fn a_list_without_items_may_say_so_by_null() {
+        let count = |text: &str| serde_json::from_str::<LeanList>(text).map(|list| list.items.unwrap_or_default().len()).ok();
+        assert_eq!(count(r#"{"metadata": {"resourceVersion": "7"}, "items": null}"#), Some(0));
+        assert_eq!(count(r#"{"metadata": {"resourceVersion": "7"}, "items": [{}]}"#), Some(1));
+        assert_eq!(count(r#"{"metadata": {}, "items": {}}"#), None);
     }
 }

@@ -95,7 +95,7 @@ fn not_found(ask: &Ask<'_>, status: &Value, message: String) -> WorldError {
         // Neither there nor missing: the definition is not applied yet.
         Some(_) | None => {
             let message = format!("{} are not served: {message}; apply the CustomResourceDefinitions: mandate crds", ask.key.resource);
-            WorldError::Unavailable { message, retry_after: None }
+            WorldError::NotServed(message)
         }
     }
 }

@@ -112,7 +112,7 @@ impl Cluster {
         let unreadable = |failed: serde_json::Error| error::lost(ask, &format!("reading the reply: {failed}"));
         if ask.verb == Verb::List {
             let list: LeanList = serde_json::from_slice(&text).map_err(unreadable)?;
-            let items: Vec<Value> = list.items.into_iter().map(|Lean(item)| item).collect();
+            let items: Vec<Value> = list.items.into_iter().flatten().map(|Lean(item)| item).collect();
             return Ok(serde_json::json!({"metadata": list.metadata, "items": items}));
         }
         serde_json::from_slice::<Lean>(&text).map(|Lean(body)| body).map_err(unreadable)

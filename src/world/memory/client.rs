@@ -10,7 +10,9 @@ use super::Memory;
 use crate::engine::port::{Access, Delta, Feed, Query, Read, Verb, World, WorldError};
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
-use crate::world::server::{ApiServer, FieldValidation, Identity, Listed, Preconditions, Selection, Subresource, WatchEvent, WriteOptions};
+use crate::world::server::{
+    ApiServer, FieldValidation, Identity, Listed, Preconditions, Selection, Subresource, WatchEvent, WriteOptions, not_permitted,
+};
 
 /// The controller's own documents are known to the last field: an unknown one is a fault of ours, not to be swallowed.
 const STRICT: WriteOptions = WriteOptions { field_validation: FieldValidation::Strict, dry_run: false };
@@ -74,7 +76,7 @@ impl Client {
             Verb::UpdateStatus => ("update", Subresource::Status),
             Verb::Delete => ("delete", Subresource::Main),
         };
-        let refusal = super::commit::refused(&self.identity.username, words, key.resource, subresource, &key.namespace);
+        let refusal = not_permitted(&self.identity.username, words, key.resource, subresource, &key.namespace);
         WorldError::Forbidden { key: key.clone(), message: format!("{refusal}: no kind declares it") }
     }
 

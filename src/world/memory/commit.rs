@@ -18,8 +18,7 @@ use super::write::{Request, Writer};
 use super::{MemoryOptions, OpenError};
 use crate::engine::port::{Clock, Identifiers, WorldError};
 use crate::model::object::{Object, ObjectKey};
-use crate::model::resource::Resource;
-use crate::world::server::{Authorizer, Guard, Identity, Subresource, WriteOptions, Written};
+use crate::world::server::{Authorizer, Guard, Identity, Subresource, WriteOptions, Written, not_permitted};
 use crate::world::store::{Row, Store};
 
 /// Most writes in one transaction.
@@ -105,7 +104,10 @@ impl Shared {
         if self.authorizer.may(who, verb, key.resource, subresource, &key.namespace) {
             return Ok(());
         }
-        Err(WorldError::Forbidden { key: key.clone(), message: refused(&who.username, verb, key.resource, subresource, &key.namespace) })
+        // As on a cluster, where the name of what is created is inside the document, which is not read yet.
+        let name = if verb == "create" { String::new() } else { key.name.clone() };
+        let message = not_permitted(&who.username, verb, key.resource, subresource, &key.namespace);
+        Err(WorldError::Forbidden { key: ObjectKey { name, ..key.clone() }, message })
     }
 
     fn committer(&self) -> MutexGuard<'_, Committer> {
@@ -200,16 +202,6 @@ fn load(catalogue: &Catalogue, store: &Store) -> Result<State, OpenError> {
         Ok::<_, OpenError>(())
     })?;
     Ok(state)
-}
-
-/// As RBAC words it.
-pub(super) fn refused(user: &str, verb: &str, resource: &Resource, subresource: Subresource, namespace: &str) -> String {
-    let plural = match subresource {
-        Subresource::Main => resource.plural.to_owned(),
-        Subresource::Status => format!("{}/status", resource.plural),
-    };
-    let place = if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
-    format!("User {user:?} cannot {verb} resource {plural:?} in API group {:?} {place}", resource.group)
 }
 
 /// A write that waits for the committer.

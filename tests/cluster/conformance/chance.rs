@@ -17,17 +17,32 @@ pub fn shared() -> Vec<Test> {
 }
 
 /// Xorshift: the same numbers from the same seed, everywhere.
-struct Chance(u64);
+pub struct Chance {
+    seed: u64,
+    state: u64,
+}
 
 impl Chance {
-    fn number(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from((self.0 >> 11) % below as u64).unwrap()
+    /// From the seed that was asked for, or always the same.
+    pub fn seeded() -> Self {
+        let seed = std::env::var("MANDATE_SEED").ok().map_or(SEED, |text| text.parse().expect("MANDATE_SEED is a whole number"));
+        println!("MANDATE_SEED={seed} repeats these requests");
+        Self { seed, state: seed.max(1) }
     }
 
-    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+    /// What repeats the run.
+    pub fn named(&self) -> String {
+        format!("MANDATE_SEED={}", self.seed)
+    }
+
+    pub fn number(&mut self, below: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from((self.state >> 11) % below as u64).unwrap()
+    }
+
+    pub fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.number(choices.len())].clone()
     }
 
@@ -209,9 +224,7 @@ fn everything() -> impl Iterator<Item = (Kind, &'static str, String)> {
 }
 
 async fn requests_by_chance_are_answered_alike() {
-    let seed = std::env::var("MANDATE_SEED").ok().map_or(SEED, |text| text.parse().expect("MANDATE_SEED is a whole number"));
-    println!("MANDATE_SEED={seed} repeats these requests");
-    let mut chance = Chance(seed.max(1));
+    let mut chance = Chance::seeded();
     let mut twins = Twins::with_namespaces(&NAMESPACES).await;
     twins.any_version();
     // Everything has been there once: every request can name a version and a UID.
@@ -235,5 +248,5 @@ async fn requests_by_chance_are_answered_alike() {
             twins.ask(&get(kind.collection(namespace))).await;
         }
     }
-    twins.must_agree(&format!("MANDATE_SEED={seed}"));
+    twins.must_agree(&chance.named());
 }

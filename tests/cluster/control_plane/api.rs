@@ -38,14 +38,19 @@ impl Reply {
     }
 }
 
+/// A client that trusts this certificate.
+pub fn client(certificate: &str) -> Client {
+    let mut builder = Client::builder().no_proxy();
+    for trusted in Certificate::from_pem_bundle(certificate.as_bytes()).unwrap() {
+        builder = builder.add_root_certificate(trusted);
+    }
+    builder.build().unwrap()
+}
+
 impl Api {
     /// Requests to `address` with a user's token, trusting this certificate.
     pub fn new(address: String, certificate: &str, user: &User) -> Self {
-        let mut builder = Client::builder().no_proxy();
-        for trusted in Certificate::from_pem_bundle(certificate.as_bytes()).unwrap() {
-            builder = builder.add_root_certificate(trusted);
-        }
-        Self { client: builder.build().unwrap(), address, token: user.token.to_owned(), acting_as: Vec::new() }
+        Self { client: client(certificate), address, token: user.token.to_owned(), acting_as: Vec::new() }
     }
 
     /// The same, as somebody else in these groups.

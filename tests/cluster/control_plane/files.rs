@@ -7,19 +7,21 @@ use serde_json::Value;
 
 use super::users;
 
-/// What users are told of requests that they do not make; each line of the log is one request, when it was answered.
+/// Each line of the log is one request, when it was answered; a watch when it began, since it may last longer than the server.
 const AUDIT: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted, Panic]
 omitManagedFields: true
 rules:
 - level: Metadata
+  verbs: [watch]
+  omitStages: [RequestReceived, ResponseComplete, Panic]
+- level: Metadata
+  omitStages: [RequestReceived, ResponseStarted, Panic]
 ";
 
 /// Writes tokens, keys and the audit policy.
 pub fn write(folder: &Path) {
-    let lines = users::ALL.iter().map(|user| format!("{},\"{}\",{},\"{}\"\n", user.token, user.name, user.token, user.groups.join(",")));
-    fs::write(folder.join("tokens.csv"), lines.collect::<String>()).unwrap();
+    fs::write(folder.join("tokens.csv"), users::token_file()).unwrap();
     let pair = rcgen::KeyPair::generate().unwrap();
     fs::write(folder.join("service-account.key"), pair.serialize_pem()).unwrap();
     fs::write(folder.join("service-account.pub"), pair.public_key_pem()).unwrap();

@@ -12,6 +12,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +49,10 @@ struct Ports {
 pub struct ControlPlane {
     folder: TempDir,
     ports: Ports,
+    /// More flags of kube-apiserver.
+    flags: &'static [&'static str],
+    /// From when to when kube-apiserver was not ready, oldest first.
+    starts: Vec<(Timestamp, Timestamp)>,
     certificate: String,
     controllers: Option<Process>,
     api_server: Option<Process>,
@@ -68,10 +75,16 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, within: Duration, 
 impl ControlPlane {
     /// Starts one: its API answers, RBAC's own roles are there.
     pub async fn start(controllers: Controllers) -> Self {
+        Self::start_with(controllers, &[]).await
+    }
+
+    /// The same, with more flags for kube-apiserver.
+    pub async fn start_with(controllers: Controllers, flags: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("mandate-control-plane-").tempdir().unwrap();
         let ports = Ports { etcd: free_port(), peer: free_port(), api: free_port() };
         files::write(folder.path());
-        let mut plane = Self { folder, ports, certificate: String::new(), controllers: None, api_server: None, etcd: None };
+        let mut plane =
+            Self { folder, ports, flags, starts: Vec::new(), certificate: String::new(), controllers: None, api_server: None, etcd: None };
         plane.start_etcd();
         plane.start_api_server().await;
         if controllers == Controllers::Stock {
@@ -80,10 +93,14 @@ impl ControlPlane {
         plane
     }
 
-    /// Starts one with our definitions in force.
+    /// Starts one with our definitions in force. The stock controllers come after them: they look for new kinds every 30 s,
+    /// and until then a tenant's quota refuses what it counts.
     pub async fn with_definitions(controllers: Controllers) -> Self {
-        let plane = Self::start(controllers).await;
+        let mut plane = Self::start(Controllers::None).await;
         plane.define().await;
+        if controllers == Controllers::Stock {
+            plane.start_controllers();
+        }
         plane
     }
 
@@ -113,8 +130,9 @@ impl ControlPlane {
 
     /// Starts kube-apiserver, and waits until it is ready.
     pub async fn start_api_server(&mut self) {
+        let began = Timestamp::now();
         let file = |name: &str| self.path(name).display().to_string();
-        let arguments = [
+        let mut arguments = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.ports.api),
@@ -131,8 +149,9 @@ impl ControlPlane {
             "--audit-log-mode=blocking".to_owned(),
             "--profiling=false".to_owned(),
         ];
+        arguments.extend(self.flags.iter().map(|&flag| flag.to_owned()));
         self.api_server = Some(Process::start("kube-apiserver", &Assets::found().api_server, &arguments, &self.path("api.log")));
-        let certificate = self.path("certificates/apiserver.crt");
+        let certificate = self.certificate();
         let deadline = Instant::now() + START;
         loop {
             if let Ok(text) = std::fs::read_to_string(&certificate) {
@@ -140,6 +159,7 @@ impl ControlPlane {
                 let ready = self.api(&ADMIN).get("/readyz").await;
                 let roles = self.api(&ADMIN).get("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").await;
                 if ready.is_ok_and(|reply| reply.status == 200) && roles.is_ok_and(|reply| reply.status == 200) {
+                    self.starts.push((began, Timestamp::now()));
                     return;
                 }
             }
@@ -177,9 +197,30 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.ports.api)
     }
 
+    /// The address of etcd's client API, without a path.
+    pub fn etcd_address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
+    }
+
+    /// Whether kube-apiserver was starting when it received this: it answers before it knows all rights.
+    pub fn was_starting(&self, request: &Request) -> bool {
+        let received: Timestamp = request.received.parse().unwrap();
+        self.starts.iter().any(|(began, ready)| (*began..=*ready).contains(&received))
+    }
+
     /// Requests as a user.
     pub fn api(&self, user: &User) -> Api {
         Api::new(self.address(), &self.certificate, user)
+    }
+
+    /// A client that trusts the API server.
+    pub fn client(&self) -> reqwest::Client {
+        api::client(&self.certificate)
+    }
+
+    /// The file with the certificate that the API server is known by.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("certificates/apiserver.crt")
     }
 
     /// A kubeconfig for a user, straight to the API server.
@@ -192,7 +233,7 @@ impl ControlPlane {
         let port = address.rsplit(':').next().unwrap_or_default();
         let path = self.path(&format!("{}-{port}.kubeconfig", user.token));
         let trust = if address.starts_with("https:") {
-            format!(", certificate-authority: {:?}", self.path("certificates/apiserver.crt").display().to_string())
+            format!(", certificate-authority: {:?}", self.certificate().display().to_string())
         } else {
             String::new()
         };
@@ -220,6 +261,18 @@ impl ControlPlane {
             let path = format!("/apis/mandate.dev/v1alpha1/{plural}");
             eventually(&format!("{plural} are served"), START, || async { api.get(&path).await.is_ok_and(|reply| reply.status == 200) })
                 .await;
+        }
+    }
+
+    /// Removes these keys and what lies below them from etcd, past admission and finalizers; the server's watches tell of
+    /// deletions.
+    pub async fn erase(&self, keys: &[&str]) {
+        let address = format!("{}/v3/kv/deleterange", self.etcd_address());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for key in keys {
+            let range = serde_json::json!({"key": STANDARD.encode(key), "range_end": STANDARD.encode(format!("{key}0"))});
+            let erased = client.post(&address).body(range.to_string()).send().await.unwrap();
+            assert!(erased.status().is_success(), "{key}: {}", erased.text().await.unwrap());
         }
     }
 

@@ -28,5 +28,13 @@ pub static AGENT: User = User { token: "agent", name: "system:serviceaccount:git
 /// The stock controllers; each then takes the credentials of its own service account.
 pub static CONTROLLER_MANAGER: User = User { token: "controller-manager", name: "system:kube-controller-manager", groups: &[] };
 
+/// A person who may delete records. (On a cluster this group is reached by impersonation and held by nobody.)
+pub static GLASS_BREAKER: User = User { token: "glass-breaker", name: "carol@platform.example", groups: &["mandate.dev:break-glass"] };
+
 /// Everyone in the token file.
-pub static ALL: [&User; 6] = [&ADMIN, &CONTROLLER, &OPERATOR, &NOBODY, &AGENT, &CONTROLLER_MANAGER];
+pub static ALL: [&User; 7] = [&ADMIN, &CONTROLLER, &OPERATOR, &NOBODY, &AGENT, &CONTROLLER_MANAGER, &GLASS_BREAKER];
+
+/// The token file, in kube-apiserver's CSV form.
+pub fn token_file() -> String {
+    ALL.iter().map(|user| format!("{},\"{}\",{},\"{}\"\n", user.token, user.name, user.token, user.groups.join(","))).collect()
+}

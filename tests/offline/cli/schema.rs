@@ -233,7 +233,7 @@ fn each_reason_not_to_pin_names_place_value_and_remedy_and_nothing_is_written() 
         let before = fs::read_to_string(&file).unwrap();
         let output = pin(&file, folder.path(), &[]);
         let sandbox = folder.path().join("sandbox");
-        let expected = expected.replace("F:", &format!("{file}:")).replace("D/", &format!("{}/", sandbox.display()));
+        let expected = expected.replace("D/", &format!("{}/", sandbox.display())).replace("F:", &format!("{file}:"));
         let expected = expected.replace(" in D:", &format!(" in {}:", sandbox.display()));
         assert_eq!((output.status.code(), said(&output).trim_end()), (Some(1), expected.as_str()));
         assert_eq!(std::str::from_utf8(&output.stderr).unwrap(), "nothing was written\n");

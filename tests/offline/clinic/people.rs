@@ -253,10 +253,16 @@ async fn a_decision_on_a_subject_that_does_not_come_waits_and_lapses_by_itself()
     .await;
     let mut early = about("early", "00000000-0000-4000-8000-000000000000", &format!("sha256:{}", "0".repeat(64)).into());
     early["spec"]["expiresAt"] = "2026-01-01T02:00:00Z".into();
+    // Wrong whatever its subject offers: that is not waited for.
+    let mut wrong = early.clone();
+    wrong["metadata"]["name"] = "wrong".into();
+    wrong["spec"]["act"] = "Reject".into();
     rig.apply(early).await;
+    rig.apply(wrong).await;
     let work = rig.run();
     work.quiet().await;
     assert_eq!(fate(&rig, "early").await, is("open", "SubjectMissing"));
+    assert_eq!(fate(&rig, "wrong").await, is("Void", "NoteMissing"));
     assert_eq!(condition(&*decision(&rig, "early").await, "Reconciling")[0], "True");
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     work.quiet().await;
