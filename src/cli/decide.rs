@@ -212,7 +212,10 @@ fn free_name(spec: &OperatorDecisionSpec, subject: &str, existing: &[DynamicObje
 /// What will happen, and on which evidence: shown before anything is written.
 fn announce(spec: &OperatorDecisionSpec, object: &Value, offer: &Offer) {
     let happens = match spec.act {
-        Act::Verify => "it becomes COMPLETED; an update takes over from the assistant that serves now",
+        Act::Verify if object.pointer("/spec/pathAttempt").and_then(Value::as_u64).is_some_and(|begun| begun > 1) => {
+            "it becomes COMPLETED, takes over from the assistant that serves now, and what that was made of is removed"
+        }
+        Act::Verify => "it becomes COMPLETED",
         Act::Reject => "it becomes FAILED, and nothing automatic leaves that",
         Act::Retry => {
             "what the attempt left outside is removed, then everything is made anew from PENDING; a stopped cutover or propagation goes on"
