@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::faults::Refusal;
 use super::reply::{Reply, Unreadable};
 use super::session::{Known, Session, Written};
+use crate::engine::outcome::Outcome;
 use crate::model::journal::Evidence;
 
 /// Something that shall exist outside, and how its system is asked about it.
@@ -68,18 +69,19 @@ pub(super) async fn ensure<D: Desired>(session: &mut Session<'_>, desired: &D) -
 }
 
 /// The refusal of a create that did not happen.
-pub(super) fn refusal(session: &Session<'_>, noun: &str, reply: &Reply) -> crate::engine::outcome::Outcome {
+pub(super) fn refusal(session: &Session<'_>, noun: &str, reply: &Reply) -> Outcome {
+    said_no(session, &unidentified(session, noun), &format!("creating {noun}"), reply)
+}
+
+/// The refusal of a write that did not happen; `doing` says what it was.
+pub(super) fn said_no(session: &Session<'_>, object: &str, doing: &str, reply: &Reply) -> Outcome {
     let kind = if reply.status.is_redirection() { Refusal::BadReply } else { Refusal::RequestRefused };
-    session.refused(
-        kind,
-        &unidentified(session, noun),
-        format!("creating {noun}: provider {} answered {}", session.call.provider.name, session.said(reply)),
-    )
+    session.refused(kind, object, format!("{doing}: provider {} answered {}", session.call.provider.name, session.said(reply)))
 }
 
 /// What is known of something without an id.
 pub(super) fn unidentified(session: &Session<'_>, noun: &str) -> String {
-    format!("{noun} with key {}", session.call.key.mark())
+    format!("{noun} with key {}", session.mark())
 }
 
 /// Creates that every system spells alike.
@@ -92,9 +94,14 @@ fn id_of<D: Desired>(desired: &D, reply: &Reply) -> Result<String, Unreadable> {
 }
 
 async fn found<D: Desired>(session: &mut Session<'_>, desired: &D) -> Known<Option<String>> {
-    let mut ids = desired.find(session).await?;
+    let ids = desired.find(session).await?;
+    the_one(session, D::NOUN, ids)
+}
+
+/// The only one of what carries our key.
+pub(super) fn the_one(session: &Session<'_>, noun: &str, mut ids: Vec<String>) -> Known<Option<String>> {
     if let [one, another, ..] = ids.as_slice() {
-        let message = format!("{} {one} and {another} both carry key {}", D::NOUN, session.call.key.mark());
+        let message = format!("{noun} {one} and {another} both carry key {}", session.mark());
         return Err(session.refused(Refusal::KeyNotUnique, &format!("{one} and {another}"), message));
     }
     Ok(ids.pop())

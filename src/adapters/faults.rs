@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::carried_key;
 use crate::engine::outcome::{Fault, Outcome};
-use crate::model::call::{KeyedCall, ProviderType};
-use crate::model::failure::{Failure, FailureCode};
+use crate::model::call::{Call, KeyedCall, ProviderType};
+use crate::model::failure::{Failure, FailureCode, Repair};
 
 /// Longest message of a fault, in characters: what a journal keeps of a wait.
 const MAX_FAULT_MESSAGE: usize = 512;
@@ -15,6 +16,8 @@ const MAX_FAULT_MESSAGE: usize = 512;
 pub enum Classified {
     /// A person has to act; the failure's code.
     HumanAction(FailureCode),
+    /// One repair is known and is tried once, by the controller; the failure's code.
+    Repair(FailureCode, Repair),
     /// It passes: the same call is sent again later.
     Passing(WriteEffect),
 }
@@ -45,6 +48,16 @@ pub struct FaultRow {
 
 const ALL: &[ProviderType] = &[ProviderType::N8n, ProviderType::Vapi, ProviderType::Calcom, ProviderType::Http];
 const N8N: &[ProviderType] = &[ProviderType::N8n];
+const VAPI: &[ProviderType] = &[ProviderType::Vapi];
+const HTTP: &[ProviderType] = &[ProviderType::Http];
+
+/// What follows every remedy: nothing goes on by itself after a failure.
+const AGAIN: &str =
+    "Then decide anew: `mandate decide retry <request>` or, if it was a rollback that failed, `mandate decide rollback <request>`.";
+/// The same for what only provisioning can meet.
+const RETRY: &str = "Then decide anew: `mandate decide retry <request>`.";
+/// How a person's own hand gets into the chain of records.
+const ON_RECORD: &str = "Put what you did on record: `mandate decide intervene <request> --note \"what was done\"`.";
 
 /// Defines an enum of faults together with the row of each, so that neither can exist without the other.
 macro_rules! fault_list {
@@ -84,86 +97,117 @@ fault_list! {
         TemplateMissing: N8N, FailureCode::TemplateMissing,
             "The workflow provider has no workflow of the template's id.",
             &["Check that workflow {object} exists in the n8n of Provider {provider} and that its API key may read it.",
-              "If the template was replaced, commit a new ProvisioningSchema revision with the new id and digest."];
+              "If it was replaced, commit a new ProvisioningSchema revision with the new id; `mandate schema pin FILE` writes its digest.", RETRY];
         TemplateDrift: N8N, FailureCode::TemplateDrift,
             "The template's structural digest is not the one that the schema pins.",
             &["Open workflow {object} in the n8n of Provider {provider} and compare it with the one that was reviewed.",
-              "Undo the change there, or review it and commit a new ProvisioningSchema revision with the digest found."];
+              "Undo the change there, or review it and commit a new ProvisioningSchema revision; `mandate schema pin FILE` writes the digest found.", RETRY];
         TemplateInvalid: N8N, FailureCode::TemplateInvalid,
             "The template is no usable workflow: nodes without names, webhook nodes other than listed, settings that the API does not take.",
             &["Correct workflow {object} in the n8n of Provider {provider} as the message says.",
-              "Commit a new ProvisioningSchema revision with the corrected template's digest."];
+              "Commit a new ProvisioningSchema revision; `mandate schema pin FILE` writes the corrected template's digest.", RETRY];
         NodeTypeNotAllowed: N8N, FailureCode::NodeTypeNotAllowed,
             "The template holds a node type that the schema does not allow.",
             &["Remove the node from workflow {object} in the n8n of Provider {provider}.",
-              "Or allow its type in a new ProvisioningSchema revision after review."];
+              "Or allow its type in a new ProvisioningSchema revision after review.", RETRY];
         SubstitutionUnmatched: N8N, FailureCode::SubstitutionUnmatched,
             "A substitution of the schema matches nothing in the template, or overlaps another.",
             &["Compare the node name and pointer in the message with workflow {object} in the n8n of Provider {provider}.",
-              "Commit a new ProvisioningSchema revision whose substitutions match."];
-        CloneDiffers: N8N, FailureCode::CloneDiffers,
-            "The clone read back is not the template with its substitutions.",
-            &["Compare clone {object} in the n8n of Provider {provider} with its template.",
-              "If nobody edited the clone, check the n8n version; then delete the clone and start a new attempt."];
+              "Commit a new ProvisioningSchema revision whose substitutions match; `mandate schema lint` checks it.", RETRY];
+        UpdateDiffers: N8N, FailureCode::CloneDiffers,
+            "After its update the clone does not read back as the newer template with its values and paths.",
+            &["Compare {object} in the n8n of Provider {provider} with the template in the message; it serves calls as it is now.",
+              "If somebody edits it there, have them stop: `kubectl describe assistantdeployment <name>` says what it is updated to and when it is tried again."];
         WebhookConflict: N8N, FailureCode::WebhookConflict,
             "Another active workflow holds one of the webhook paths.",
-            &["In the n8n of Provider {provider} find the active workflow that has the path named in the message and deactivate it.",
-              "Then start a new attempt for workflow {object}."];
-        WebhookNotRegistered: N8N, FailureCode::WebhookNotRegistered,
-            "The workflow is active, but its webhook path does not answer as n8n answers for a registered path.",
-            &["Check that the base URL of Provider {provider} routes /webhook/ to the same n8n as /api/v1.",
-              "Check that workflow {object} is active there and that its webhook nodes are not disabled."];
+            &["In the n8n of Provider {provider} find the active workflow that has the path of {object} named in the message and deactivate it.",
+              ON_RECORD, RETRY];
+        WebhookUnreachable: N8N, FailureCode::WebhookNotRegistered,
+            "The webhook path is answered, but not in n8n's words: the base URL leads elsewhere.",
+            &["Check that the base URL of Provider {provider} routes /webhook/ to the same n8n as /api/v1: `kubectl get provider {provider} -o yaml`.",
+              "Check that {object} is active there.", RETRY];
         CredentialsRejected: ALL, FailureCode::CredentialsRejected,
-            "401: the provider does not know the credentials.",
-            &["Put a valid API key into the Secret that Provider {provider} names.",
-              "Check that the base URL of Provider {provider} is the system that issued the key."];
+            "401: the provider does not know the credentials, or does not any more.",
+            &["Put a valid API key into the Secret that Provider {provider} names. `kubectl get secrets -A -l mandate.dev/provider={provider}` finds it.",
+              "Check that the base URL of Provider {provider} is the system that issued the key.", AGAIN];
         CredentialsForbidden: ALL, FailureCode::CredentialsRejected,
             "403: the credentials do not permit the operation.",
-            &["Give the API key of Provider {provider} the permission for {operation}, or put another key into its Secret."];
+            &["Give the API key of Provider {provider} the permission for {operation}, or put another key into its Secret: `kubectl get secrets -A -l mandate.dev/provider={provider}` finds it.", AGAIN];
         SecretMissing: ALL, FailureCode::SecretMissing,
             "The Secret or the key in it is missing, or it is not labelled for the provider.",
-            &["Create the Secret named in the message in the system namespace, with the key that Provider {provider} names.",
-              "Label it mandate.dev/provider={provider}."];
+            &["Create the Secret named in the message in the system namespace, with the key that Provider {provider} names: `kubectl get provider {provider} -o yaml`.",
+              "Label it mandate.dev/provider={provider}.", AGAIN];
         SecretUnusable: ALL, FailureCode::SecretMissing,
             "The secret value is empty or holds a line break or another character that no header can carry.",
-            &["Write the API key of Provider {provider} into its Secret without a trailing line break."];
+            &["Write the API key of Provider {provider} into its Secret without a trailing line break. `kubectl get secrets -A -l mandate.dev/provider={provider}` finds it.", AGAIN];
         RequestRefused: ALL, FailureCode::RequestRefused,
             "The provider refused the request as invalid (4xx).",
-            &["Correct what the message names, in the ProvisioningSchema or the deployment's parameters.",
-              "If the status is 404 or 405, check the base URL of Provider {provider}."];
-        ResourceMissing: N8N, FailureCode::ResourceMissing,
+            &["Correct what the message says of {object}, in the ProvisioningSchema or the deployment's parameters.",
+              "If the status is 404 or 405, check the base URL of Provider {provider}: `kubectl get provider {provider} -o yaml`.", AGAIN];
+        ResourceMissing: ALL, FailureCode::ResourceMissing,
             "What an earlier step created is gone.",
-            &["Find out who removed {object} from Provider {provider}; restore it there or start a new attempt."];
+            &["Find out who removed {object} from Provider {provider}. If it is restored there under the same identifier, put that on record: `mandate decide intervene <request> --note \"what was done\"`.",
+              RETRY];
         NotReadBack: ALL, FailureCode::ResourceMissing,
             "What was just created cannot be read back within the consistency window.",
             &["Look for {object} in Provider {provider}: it was created with key {key}.",
-              "For a declared resource, check that its lookup finds what its create makes. Remove {object} before a new attempt."];
+              "For a declared resource, check that its lookup finds what its create makes.", AGAIN];
         ResourceDiffers: ALL, FailureCode::ResourceDiffers,
             "What exists under our key or name is not what is asked for.",
             &["Inspect {object} in Provider {provider} and undo the change that the message names, or remove it.",
-              "Then start a new attempt."];
+              ON_RECORD, AGAIN];
         KeyNotUnique: ALL, FailureCode::ResourceDiffers,
             "Two resources carry one key.",
             &["Inspect {object} in Provider {provider}: both carry key {key}. Remove the one that was copied or made by hand.",
-              "Then start a new attempt."];
+              ON_RECORD, AGAIN];
+        NotOurs: ALL, FailureCode::ResourceDiffers,
+            "What has our name or the identifier on record was not made by us: it does not carry our key.",
+            &["Inspect {object} in Provider {provider}: it does not carry key {key}, so nothing was done to it. If it is a stranger's, give it another name there.",
+              ON_RECORD, AGAIN];
+        NotRemoved: ALL, FailureCode::ResourceDiffers,
+            "Its removal was accepted, and it is still there when the consistency window has passed.",
+            &["Look for {object} (key {key}) in Provider {provider} and remove it there.",
+              ON_RECORD, "Then decide anew: `mandate decide rollback <request>`."];
+        NotRemovable: HTTP, FailureCode::NotRemovable,
+            "The schema declares no request to remove it, or there is neither an identifier nor a lookup to find it by.",
+            &["Remove {object} (key {key}) in Provider {provider} by hand.",
+              ON_RECORD, "Then decide anew: `mandate decide rollback <request>`."];
         BadReply: ALL, FailureCode::BadReply,
             "The reply is not what the API promises: not JSON, a redirect, an unexpected status, no identifier, a list without end.",
-            &["Check that the base URL of Provider {provider} is the API itself and not a login page or a proxy.",
-              "Look for {object} with key {key} in Provider {provider} before a new attempt: {operation} may have happened."];
+            &["Check that the base URL of Provider {provider} is the API itself and not a login page or a proxy: `kubectl get provider {provider} -o yaml`.",
+              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
         ReplyTooLarge: ALL, FailureCode::ReplyTooLarge,
-            "The reply is larger than the limit.",
-            &["Check that the base URL of Provider {provider} is the API itself.",
-              "Look for {object} with key {key} in Provider {provider} before a new attempt: {operation} may have happened."];
-        OutcomeUnknown: &[ProviderType::Http], FailureCode::OutcomeUnknown,
+            "The reply is larger than the limit: 2 MiB, 4 MiB for a clone, 8 MiB for a page of assistants.",
+            &["If {object} is a workflow of that size, split it. If not, check that the base URL of Provider {provider} is the API itself: `kubectl get provider {provider} -o yaml`.",
+              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
+        OutcomeUnknown: HTTP, FailureCode::OutcomeUnknown,
             "A declared resource without lookup may or may not have been created.",
-            &["Look in Provider {provider} for {object} with key {key}. If it exists, remove it.",
-              "Declare a lookup in the ProvisioningSchema, then start a new attempt."];
+            &["Look in Provider {provider} for {object} (key {key}). If it exists, remove it.",
+              "Declare a lookup in a new ProvisioningSchema revision.", ON_RECORD, RETRY];
         ProviderUnusable: ALL, FailureCode::ProviderUnusable,
             "The provider is of a type that does not have the operation, or its base URL is no URL.",
-            &["Check type and base URL of Provider {provider}, and which provider the deployment names for {operation}."];
+            &["Check type and base URL of Provider {provider}: `kubectl get provider {provider} -o yaml`.",
+              "Check which provider the deployment names for {operation}.", AGAIN];
         InputsInvalid: ALL, FailureCode::InputsInvalid,
             "What the schema declares is no JSON object, has no place for our key, or does not fit its values.",
-            &["Correct the definition or body for {operation} in a new ProvisioningSchema revision."];
+            &["Correct the definition or body of {object} for {operation} in a new ProvisioningSchema revision; `mandate schema lint` checks it.", AGAIN];
+    }
+}
+
+fault_list! {
+    /// What the controller mends itself, once.
+    Repairable((FailureCode, Repair) => repair) {
+        CloneDiffers: N8N, (FailureCode::CloneDiffers, Repair::CloneAgain),
+            "The clone read back is not the template with its substitutions.",
+            &["Compare {object} in the n8n of Provider {provider} with its template.",
+              "If nobody edits it there, check the n8n version: one that rewrites nodes cannot clone faithfully.", RETRY];
+        WebhookNotRegistered: N8N, (FailureCode::WebhookNotRegistered, Repair::Reactivate),
+            "The workflow is active, but n8n says that nothing is registered at its webhook path.",
+            &["Check that the webhook nodes of {object} in the n8n of Provider {provider} are not disabled.",
+              "Check that the base URL routes /webhook/ to the n8n that answers at /api/v1: `kubectl get provider {provider} -o yaml`.", RETRY];
+        AssistantServerMissing: VAPI, (FailureCode::ResourceDiffers, Repair::SetServerUrl),
+            "Our assistant has no server URL, or another than asked for, and is otherwise as asked for.",
+            &["Set the server URL of {object} in Provider {provider} as the message says, and find out who changes it.", ON_RECORD, RETRY];
     }
 }
 
@@ -185,23 +229,46 @@ fault_list! {
     }
 }
 
-/// Every fault that an adapter can report: those a person resolves, then those that pass.
+const fn repair((code, repair): (FailureCode, Repair)) -> Classified {
+    Classified::Repair(code, repair)
+}
+
+/// Every fault that an adapter can report: those a person resolves, those with a repair, then those that pass.
 pub fn faults() -> impl Iterator<Item = &'static FaultRow> {
-    Refusal::ROWS.iter().chain(Passing::ROWS)
+    Refusal::ROWS.iter().chain(Repairable::ROWS).chain(Passing::ROWS)
 }
 
 /// The refusal of a call, about `object`.
 pub(super) fn refused(refusal: Refusal, call: &KeyedCall, object: &str, message: String) -> Outcome {
-    let row = refusal.row();
+    let steps = steps(refusal.row(), call, object);
+    Outcome::Refused(Failure::human(refusal.class(), message, &borrowed(&steps)))
+}
+
+/// A failure of a call that its repair may mend. What a repair itself meets is a person's: one repair, then no other.
+pub(super) fn repairable(fault: Repairable, call: &KeyedCall, object: &str, message: String) -> Outcome {
+    let (code, repair) = fault.class();
+    let steps = steps(fault.row(), call, object);
+    let failure = Failure::fixable(code, repair, message, &borrowed(&steps));
+    Outcome::Refused(if is_repair(&call.call) { failure.reclassified() } else { failure })
+}
+
+fn is_repair(call: &Call) -> bool {
+    matches!(call, Call::ReactivateWorkflow { .. } | Call::SetServerUrl { .. })
+}
+
+/// The remedy with the names of what the call concerned.
+fn steps(row: FaultRow, call: &KeyedCall, object: &str) -> Vec<String> {
     let fill = |step: &&str| {
         step.replace("{provider}", &call.provider.name)
             .replace("{operation}", call.call.operation())
             .replace("{object}", object)
-            .replace("{key}", call.key.mark())
+            .replace("{key}", carried_key(call).mark())
     };
-    let remediation: Vec<String> = row.remediation.iter().map(fill).collect();
-    let remediation: Vec<&str> = remediation.iter().map(String::as_str).collect();
-    Outcome::Refused(Failure::human(refusal.class(), message, &remediation))
+    row.remediation.iter().map(fill).collect()
+}
+
+fn borrowed(steps: &[String]) -> Vec<&str> {
+    steps.iter().map(String::as_str).collect()
 }
 
 /// Proven: nothing happened.

@@ -1,14 +1,17 @@
 //! External systems behind [`Backends`].
 //!
 //! Every operation has one shape: look the effect up by its key, create it if it is absent, complete it if it is half made,
-//! read it back. What is looked for after an unknown outcome is looked for until the system's consistency window has passed.
+//! read it back. Changing and removing have it too: look, do what is not so yet, read back; only to what carries our key. What is looked for after an unknown outcome is looked for until the system's consistency window has passed.
 //! Redirects, proxies and repetitions do not exist here; when to come back is the loop's business.
 
 mod calcom;
+pub mod cloudevents;
 mod ensure;
 mod faults;
 mod limits;
 mod n8n;
+mod page;
+mod remove;
 mod reply;
 mod rest;
 mod session;
@@ -23,7 +26,7 @@ use async_trait::async_trait;
 
 use crate::engine::outcome::Outcome;
 use crate::engine::port::{Backends, Clock, SecretError, SecretValue, Secrets};
-use crate::model::call::{Call, KeyedCall, ProviderType};
+use crate::model::call::{Call, IdempotencyKey, KeyedCall, ProviderType};
 use crate::model::journal::Evidence;
 use faults::{Passing, Refusal};
 use limits::Limits;
@@ -31,6 +34,7 @@ use session::{Known, Session};
 use transport::Transport;
 
 pub use faults::{Classified, FaultRow, WriteEffect, faults};
+pub use page::failures_page;
 
 /// All adapters over one transport.
 pub struct Adapters {
@@ -64,9 +68,25 @@ impl Adapters {
             Call::ReadTemplate { template } => n8n::read_template(session, template).await,
             Call::CloneWorkflow { template, label, values } => n8n::clone_workflow(session, template, label, values).await,
             Call::PublishWebhooks { workflow_id, webhooks } => n8n::publish_webhooks(session, workflow_id, webhooks).await,
-            Call::CreateResource { resource, body } => rest::create_resource(session, resource, body).await,
-            Call::SubscribeCalendar { subscriber_url, triggers } => calcom::subscribe(session, subscriber_url, triggers).await,
+            Call::CreateResource { resource, body, disabled } => rest::create_resource(session, resource, body, *disabled).await,
+            Call::SubscribeCalendar { subscriber_url, triggers, disabled } => {
+                calcom::subscribe(session, subscriber_url, triggers, !disabled).await
+            }
             Call::CreateAssistant { name, definition, server_url } => vapi::create_assistant(session, name, definition, server_url).await,
+            Call::ReactivateWorkflow { workflow_id } => n8n::reactivate_workflow(session, workflow_id).await,
+            Call::SetServerUrl { assistant, server_url } => vapi::set_server_url(session, assistant, server_url).await,
+            Call::UpdateWorkflow { workflow_id, template, values, webhooks } => {
+                n8n::update_workflow(session, workflow_id, template, values, webhooks).await
+            }
+            Call::UpdateAssistant { assistant, name, definition, server_url } => {
+                vapi::update_assistant(session, assistant, name, definition, server_url).await
+            }
+            Call::SwitchResource { resource, id, enabled } => rest::switch_resource(session, resource, id, *enabled).await,
+            Call::SwitchSubscription { id, subscriber_url, enabled } => calcom::switch(session, id, subscriber_url, *enabled).await,
+            Call::RemoveWorkflow { workflow } => n8n::remove_workflow(session, workflow).await,
+            Call::RemoveResource { resource, made } => rest::remove_resource(session, resource, made).await,
+            Call::Unsubscribe { id, subscriber_url } => calcom::unsubscribe(session, id.as_deref(), subscriber_url).await,
+            Call::RemoveAssistant { assistant } => vapi::remove_assistant(session, assistant).await,
         }
     }
 
@@ -94,10 +114,39 @@ impl Backends for Adapters {
 /// The type of provider that has the operation.
 fn speaker(call: &Call) -> ProviderType {
     match call {
-        Call::ReadTemplate { .. } | Call::CloneWorkflow { .. } | Call::PublishWebhooks { .. } => ProviderType::N8n,
-        Call::CreateResource { .. } => ProviderType::Http,
-        Call::SubscribeCalendar { .. } => ProviderType::Calcom,
-        Call::CreateAssistant { .. } => ProviderType::Vapi,
+        Call::ReadTemplate { .. }
+        | Call::CloneWorkflow { .. }
+        | Call::PublishWebhooks { .. }
+        | Call::ReactivateWorkflow { .. }
+        | Call::UpdateWorkflow { .. }
+        | Call::RemoveWorkflow { .. } => ProviderType::N8n,
+        Call::CreateResource { .. } | Call::SwitchResource { .. } | Call::RemoveResource { .. } => ProviderType::Http,
+        Call::SubscribeCalendar { .. } | Call::SwitchSubscription { .. } | Call::Unsubscribe { .. } => ProviderType::Calcom,
+        Call::CreateAssistant { .. } | Call::SetServerUrl { .. } | Call::UpdateAssistant { .. } | Call::RemoveAssistant { .. } => {
+            ProviderType::Vapi
+        }
+    }
+}
+
+/// The key that what the call is about carries: that of the call which made it, where it is another.
+fn carried_key(call: &KeyedCall) -> &IdempotencyKey {
+    match &call.call {
+        Call::SetServerUrl { assistant: made, .. }
+        | Call::UpdateAssistant { assistant: made, .. }
+        | Call::RemoveWorkflow { workflow: made }
+        | Call::RemoveResource { made, .. }
+        | Call::RemoveAssistant { assistant: made } => &made.key,
+        Call::ReadTemplate { .. }
+        | Call::CloneWorkflow { .. }
+        | Call::PublishWebhooks { .. }
+        | Call::CreateResource { .. }
+        | Call::SubscribeCalendar { .. }
+        | Call::CreateAssistant { .. }
+        | Call::ReactivateWorkflow { .. }
+        | Call::UpdateWorkflow { .. }
+        | Call::SwitchResource { .. }
+        | Call::SwitchSubscription { .. }
+        | Call::Unsubscribe { .. } => &call.key,
     }
 }
 

@@ -35,6 +35,11 @@ impl Reply {
         serde_json::from_slice(body).map_err(|_| Unreadable::NotTheShape)
     }
 
+    /// Nothing, or a document: no page of something that is not the API.
+    pub(super) fn is_plausible(&self) -> bool {
+        self.body.as_ref().is_some_and(Bytes::is_empty) || self.document::<Value>().is_ok()
+    }
+
     /// The status with the vendor's short message, if it gave one: `400 ("name is required")`. What `hidden` stands for is
     /// taken out first, because what is cut off in its middle is no longer recognised.
     pub(super) fn said(&self, hidden: Option<&str>) -> String {

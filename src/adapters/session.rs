@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::faults::{self, Passing, Refusal, WriteEffect};
+use super::carried_key;
+use super::faults::{self, Passing, Refusal, Repairable, WriteEffect};
 use super::limits::Slots;
 use super::reply::{Reply, Unreadable, retry_after, without};
 use super::transport::{Request, Response, Transport, TransportFault};
@@ -129,6 +130,22 @@ impl<'a> Session<'a> {
     /// A refusal about `object`.
     pub(super) fn refused(&self, refusal: Refusal, object: &str, message: impl Into<String>) -> Outcome {
         faults::refused(refusal, self.call, object, self.without_secret(message.into()))
+    }
+
+    /// A failure about `object` that its repair may mend.
+    pub(super) fn repairable(&self, fault: Repairable, object: &str, message: impl Into<String>) -> Outcome {
+        faults::repairable(fault, self.call, object, self.without_secret(message.into()))
+    }
+
+    /// Our key as what the call is about carries it.
+    pub(super) fn mark(&self) -> &'a str {
+        carried_key(self.call).mark()
+    }
+
+    /// The looks for something whose making may still be under way: as many as fit into the consistency window since the
+    /// beginning.
+    pub(super) fn looks_for_made(&self) -> Looks {
+        Looks { until: Some(self.started + self.window), looked_at: Instant::now(), pause: FIRST_PAUSE }
     }
 
     /// The looks before something is created: one, or, when it may be on its way already, as many as fit into the consistency

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// A document of another system, in which fractions are allowed.
     #[arg(long)]
     foreign: bool,
-    /// The evidence of a ProvisioningRequest: what `status.decision.hash` covers.
+    /// The evidence of a ProvisioningRequest or ProvisioningSchema: what `status.decision.hash` covers.
     #[arg(long, conflicts_with = "pointer")]
     evidence: bool,
 }

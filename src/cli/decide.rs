@@ -1,4 +1,4 @@
-//! `mandate decide`: a person's act on what a request offers. It shows what will happen, then writes one OperatorDecision
+//! `mandate decide`: a person's act on what an object offers. It shows what will happen, then writes one OperatorDecision
 //! and says what became of it.
 
 use std::time::Duration;
@@ -8,15 +8,21 @@ use http::Request;
 use kube::Client;
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::runtime::wait::await_condition;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::connect::{self, Connection};
 use super::{CommandError, Ended, Format, print};
 use crate::engine::port::{Clock, SystemClock};
+use crate::kinds::assistantdeployment::api::DEPLOYMENT;
 use crate::kinds::operatordecision::api::{DECISION, DecisionSubject, DecisionVerdict, OperatorDecisionSpec, decision_name};
-use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST};
+use crate::kinds::provisioningrequest::api::REQUEST;
+use crate::kinds::provisioningschema::api::SCHEMA;
+use crate::kinds::tenant::api::TENANT;
 use crate::model::decision::{self, Act, Offer, Stand, Via};
+use crate::model::journal::{CallEntry, Journal};
 use crate::model::pointer;
+use crate::model::resource::Resource;
 use crate::model::time::Time;
 
 /// Longest wait for the controller to act.
@@ -28,9 +34,9 @@ pub(super) struct Arguments {
     /// What to decide
     #[arg(value_enum)]
     act: ActArgument,
-    /// Name of the ProvisioningRequest
-    request: String,
-    /// Namespace [default: that of the context]
+    /// What is decided on: the name of a ProvisioningRequest, or TYPE/NAME with type preq, adep, pschema or tenant
+    subject: String,
+    /// Namespace [default: that of the context]; for a schema or a tenant the platform's
     #[arg(short, long)]
     namespace: Option<String>,
     /// The person who decides
@@ -42,12 +48,15 @@ pub(super) struct Arguments {
     /// Every item was checked
     #[arg(long)]
     all_checks: bool,
-    /// Why; reject needs it
+    /// Why, or what was done; reject, release and intervene need it
     #[arg(long)]
     note: Option<String>,
     /// When the decision lapses if it was not acted upon, RFC 3339 UTC: 2026-02-01T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires_at: Option<jiff::Timestamp>,
+    /// Namespace of the platform: decisions about schemas and tenants live there
+    #[arg(long, value_name = "NAMESPACE", default_value = "mandate-system")]
+    system_namespace: String,
     /// Print the decision as YAML for a pull request instead of writing it
     #[arg(long)]
     print: bool,
@@ -59,6 +68,12 @@ pub(super) struct Arguments {
 enum ActArgument {
     Verify,
     Reject,
+    Retry,
+    Rollback,
+    ConfirmRollback,
+    Release,
+    Intervene,
+    ValidatePropagation,
 }
 
 impl From<ActArgument> for Act {
@@ -66,8 +81,30 @@ impl From<ActArgument> for Act {
         match act {
             ActArgument::Verify => Self::Verify,
             ActArgument::Reject => Self::Reject,
+            ActArgument::Retry => Self::Retry,
+            ActArgument::Rollback => Self::Rollback,
+            ActArgument::ConfirmRollback => Self::ConfirmRollback,
+            ActArgument::Release => Self::Release,
+            ActArgument::Intervene => Self::Intervene,
+            ActArgument::ValidatePropagation => Self::ValidatePropagation,
         }
     }
+}
+
+/// Types that take decisions, by the names that kubectl knows them by.
+const TYPES: [(&Resource, [&str; 4]); 4] = [
+    (&REQUEST, ["preq", "provisioningrequest", "provisioningrequests", "provisioningrequests.mandate.dev"]),
+    (&DEPLOYMENT, ["adep", "assistantdeployment", "assistantdeployments", "assistantdeployments.mandate.dev"]),
+    (&SCHEMA, ["pschema", "provisioningschema", "provisioningschemas", "provisioningschemas.mandate.dev"]),
+    (&TENANT, ["tenant", "tenants", "tenants.mandate.dev", "tenants"]),
+];
+
+/// Resource and name of what is decided on.
+fn subject(text: &str) -> Result<(&'static Resource, &str), CommandError> {
+    let Some((kind, name)) = text.split_once('/') else { return Ok((&REQUEST, text)) };
+    let known = TYPES.iter().find(|(_, names)| names.contains(&kind.to_ascii_lowercase().as_str()));
+    let unknown = || CommandError::Failed(format!("{kind} takes no decisions: use preq, adep, pschema or tenant, as in tenant/acme"));
+    known.map(|(resource, _)| (*resource, name)).ok_or_else(unknown)
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
@@ -75,55 +112,63 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
 }
 
 async fn decide(arguments: &Arguments) -> Result<Ended, CommandError> {
+    let (resource, name) = subject(&arguments.subject)?;
     let (client, context_namespace) = arguments.connection.client().await?;
-    let namespace = arguments.namespace.as_deref().unwrap_or(&context_namespace);
-    let requests = connect::api(client.clone(), &REQUEST, namespace);
-    let object = requests.get(&arguments.request).await.map_err(connect::request_error)?;
-    let request: ProvisioningRequest = object.try_parse().map_err(|error| CommandError::Failed(format!("reading the request: {error}")))?;
-    let offer = request.status.clone().unwrap_or_default().decision.ok_or_else(|| {
-        let state = request.status.as_ref().and_then(|status| status.state).unwrap_or_default();
-        CommandError::Failed(format!("ProvisioningRequest {} offers no decision now: it is {state}", arguments.request))
+    let own = if resource.namespaced { context_namespace } else { arguments.system_namespace.clone() };
+    let namespace = arguments.namespace.as_deref().unwrap_or(&own);
+    let object = connect::api(client.clone(), resource, namespace).get(name).await.map_err(connect::request_error)?;
+    let offer = object.data.pointer("/status/decision").and_then(|offer| Offer::deserialize(offer).ok()).ok_or_else(|| {
+        let standing = pointer::text(&object.data, "/status/state").map(|state| format!(": it is {state}")).unwrap_or_default();
+        CommandError::Failed(format!("{} {name} offers no decision now{standing}", resource.kind))
     })?;
     let via = if whoami(&client).await?.as_deref() == Some(arguments.operator.as_str()) { Via::Direct } else { Via::Relay };
-    let spec = spec(arguments, &request, &offer, via);
-    let stand = Stand { offer: Some(&offer), submitter: &request.spec.operator, four_eyes: false, now: Time::new(SystemClock.now()) };
+    let spec = spec(arguments, (resource, name), &object, &offer, via);
+    let submitter = pointer::text(&object.data, "/spec/operator").unwrap_or_default();
+    let stand = Stand { offer: Some(&offer), submitter, four_eyes: false, now: Time::new(SystemClock.now()) };
     if let Some(refused) = decision::refusal(&spec.submission(), &stand) {
         return Err(CommandError::Failed(format!("{}: {}", refused.reason, refused.message)));
     }
     let decisions = connect::api(client, &DECISION, namespace);
     let existing = decisions.list(&ListParams::default()).await.map_err(connect::request_error)?;
-    let name = free_name(&spec, &arguments.request, &existing.items)?;
+    let decision = free_name(&spec, name, &existing.items)?;
     let document = json!({
         "apiVersion": DECISION.api_version(), "kind": DECISION.kind,
-        "metadata": {"name": name, "namespace": namespace}, "spec": spec,
+        "metadata": {"name": decision, "namespace": namespace}, "spec": spec,
     });
+    announce(&spec, &object.data, &offer);
     if arguments.print {
         print::document(&document, Format::Yaml)?;
         return Ok(Ended::Ok);
     }
-    announce(&spec, &arguments.request, &offer);
     let object: DynamicObject = serde_json::from_value(document).map_err(|error| CommandError::Failed(error.to_string()))?;
     decisions.create(&PostParams::default(), &object).await.map_err(connect::request_error)?;
     let settled = |object: Option<&DynamicObject>| object.is_some_and(|object| pointer::text(&object.data, "/status/verdict").is_some());
-    match tokio::time::timeout(ACTED, await_condition(decisions, &name, settled)).await {
-        Ok(Ok(Some(object))) => report(&name, &object.data),
-        Ok(Ok(None)) => Err(CommandError::Failed(format!("OperatorDecision {name} is gone"))),
+    match tokio::time::timeout(ACTED, await_condition(decisions, &decision, settled)).await {
+        Ok(Ok(Some(object))) => report(&decision, &object.data),
+        Ok(Ok(None)) => Err(CommandError::Failed(format!("OperatorDecision {decision} is gone"))),
         Ok(Err(error)) => Err(CommandError::Unreachable(format!("watching: {error}"))),
         Err(_) => {
-            eprintln!("OperatorDecision {name} is written; the controller has not acted upon it within {} s", ACTED.as_secs());
+            eprintln!("OperatorDecision {decision} is written; the controller has not acted upon it within {} s", ACTED.as_secs());
             Ok(Ended::Timeout)
         }
     }
 }
 
-fn spec(arguments: &Arguments, request: &ProvisioningRequest, offer: &Offer, via: Via) -> OperatorDecisionSpec {
+fn spec(
+    arguments: &Arguments,
+    (resource, name): (&Resource, &str),
+    object: &DynamicObject,
+    offer: &Offer,
+    via: Via,
+) -> OperatorDecisionSpec {
     let act = Act::from(arguments.act);
-    let checklist = if arguments.all_checks { offer.checklist.clone() } else { arguments.checks.clone() };
+    let asked = if act.needs_checklist() { offer.checklist.clone() } else { Vec::new() };
+    let checklist = if arguments.all_checks { asked } else { arguments.checks.clone() };
     OperatorDecisionSpec {
         subject: DecisionSubject {
-            kind: REQUEST.kind.to_owned(),
-            name: arguments.request.clone(),
-            uid: request.metadata.uid.clone().unwrap_or_default(),
+            kind: resource.kind.to_owned(),
+            name: name.to_owned(),
+            uid: object.metadata.uid.clone().unwrap_or_default(),
             hash: offer.hash.clone(),
         },
         act,
@@ -148,14 +193,15 @@ async fn whoami(client: &Client) -> Result<Option<String>, CommandError> {
     }
 }
 
-/// The first name whose predecessors are all void.
-fn free_name(spec: &OperatorDecisionSpec, request: &str, existing: &[DynamicObject]) -> Result<String, CommandError> {
+/// The first name whose predecessors are all void, or settled for an act that may be repeated.
+fn free_name(spec: &OperatorDecisionSpec, subject: &str, existing: &[DynamicObject]) -> Result<String, CommandError> {
     for number in 1..=1000 {
-        let name = decision_name(spec.act, request, &spec.subject.hash, number);
+        let name = decision_name(spec.act, subject, &spec.subject.hash, number);
         let Some(found) = existing.iter().find(|object| object.metadata.name.as_deref() == Some(name.as_str())) else { return Ok(name) };
         let verdict = found.data.pointer("/status/verdict").and_then(|verdict| serde_json::from_value(verdict.clone()).ok());
         match verdict {
             Some(DecisionVerdict::Void | DecisionVerdict::Superseded) => {}
+            Some(DecisionVerdict::Accepted) if !spec.act.settles() => {}
             Some(DecisionVerdict::Accepted) => return Err(CommandError::Failed(format!("{name} was accepted: one act once"))),
             None => return Err(CommandError::Failed(format!("{name} is still waiting: kubectl get operatordecision {name} -o wide"))),
         }
@@ -163,16 +209,45 @@ fn free_name(spec: &OperatorDecisionSpec, request: &str, existing: &[DynamicObje
     Err(CommandError::Failed("1000 void decisions on one piece of evidence: nothing more is written".to_owned()))
 }
 
-fn announce(spec: &OperatorDecisionSpec, request: &str, offer: &Offer) {
+/// What will happen, and on which evidence: shown before anything is written.
+fn announce(spec: &OperatorDecisionSpec, object: &Value, offer: &Offer) {
     let happens = match spec.act {
+        Act::Verify if object.pointer("/spec/pathAttempt").and_then(Value::as_u64).is_some_and(|begun| begun > 1) => {
+            "it becomes COMPLETED, takes over from the assistant that serves now, and what that was made of is removed"
+        }
         Act::Verify => "it becomes COMPLETED",
         Act::Reject => "it becomes FAILED, and nothing automatic leaves that",
+        Act::Retry => {
+            "what the attempt left outside is removed, then everything is made anew from PENDING; a stopped cutover or propagation goes on"
+        }
+        Act::Rollback => "everything that it left outside is removed, in reverse order; then an operator confirms",
+        Act::ConfirmRollback => "it becomes ROLLED_BACK",
+        Act::Release => "what it left outside, and its records, stay as they are and are nobody's here any more",
+        Act::Intervene => "the note is put on record; nothing else changes",
+        Act::ValidatePropagation => "the propagation of this revision is closed",
     };
-    eprintln!("{:?} ProvisioningRequest {request}: {happens}", spec.act);
+    eprintln!("{:?} {} {}: {happens}", spec.act, spec.subject.kind, spec.subject.name);
     eprintln!("evidence  {}", offer.hash);
-    for item in &offer.checklist {
-        eprintln!("  [{}] {item}", if spec.checklist.contains(item) { 'x' } else { ' ' });
+    if matches!(spec.act, Act::Retry | Act::Rollback | Act::Release) {
+        for line in outside(object) {
+            eprintln!("  outside: {line}");
+        }
     }
+    if spec.act.needs_checklist() {
+        for item in &offer.checklist {
+            eprintln!("  [{}] {item}", if spec.checklist.contains(item) { 'x' } else { ' ' });
+        }
+    }
+}
+
+/// What a request left, or may have left, outside.
+fn outside(object: &Value) -> Vec<String> {
+    let journal = object.pointer("/status/journal").and_then(|journal| Journal::deserialize(journal).ok()).unwrap_or_default();
+    let line = |(_, call): (_, &CallEntry)| {
+        let id = call.result.as_ref().and_then(|result| result.external_id.as_deref());
+        format!("{} at Provider {}: {}", call.name, call.provider, id.map_or_else(|| format!("key {}", call.key.mark()), str::to_owned))
+    };
+    journal.outside().map(line).collect()
 }
 
 fn report(name: &str, object: &Value) -> Result<Ended, CommandError> {

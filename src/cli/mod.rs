@@ -11,10 +11,12 @@ mod generated;
 mod get;
 mod hash;
 mod input;
+mod notify;
 mod plan;
 mod print;
 mod run;
 mod sandbox;
+mod schema;
 mod up;
 mod validate;
 mod verify;
@@ -54,6 +56,8 @@ enum Command {
     Sandbox(sandbox::Arguments),
     /// Check manifests without a server: YAML, schema, CEL, references
     Validate(validate::Arguments),
+    /// Check schemas and pin the digests of their templates
+    Schema(schema::Arguments),
     /// Show what manifests would create and call, with hashes, without a server
     Plan(plan::Arguments),
     /// Check audit chains offline
@@ -124,6 +128,7 @@ pub fn run() -> ExitCode {
         Command::Wait(arguments) => wait::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Canonical(arguments) => canonical::run(&arguments),

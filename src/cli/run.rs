@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::connect::Connection;
-use super::{CommandError, Ended};
+use super::{CommandError, Ended, notify};
 use crate::adapters::Adapters;
 use crate::adapters::transport::HttpTransport;
 use crate::engine::kind::Settings;
@@ -22,6 +22,7 @@ use crate::kinds;
 use crate::operator::embedded::WORKERS;
 use crate::operator::fence::{FencedCalls, FencedTransport, FencedWorld};
 use crate::operator::leader::{self, Election, Farewell, Leadership};
+use crate::operator::notify::{Events, Sink};
 use crate::operator::runner::{Operator, RunError, Setup};
 use crate::operator::secrets::WorldSecrets;
 use crate::operator::supervise::{Asked, Stage, Supervisor};
@@ -56,6 +57,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = WORKERS)]
     workers: usize,
     #[command(flatten)]
+    notify: notify::Notifications,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -81,6 +84,7 @@ async fn operate(arguments: &Arguments) -> Result<Ended, CommandError> {
     let signal = super::stop_signal();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let identity = leader::identity(&arguments.identity, &RandomIdentifiers);
+    let process = identity.clone();
     let telemetry = Telemetry::new(identity.rsplit('_').next().unwrap_or_default());
     let unusable = |error: kube::Error| CommandError::Unreachable(format!("preparing the client: {error}"));
     let client = cluster::client(arguments.connection.config().await?).map_err(unusable)?;
@@ -100,7 +104,8 @@ async fn operate(arguments: &Arguments) -> Result<Ended, CommandError> {
         |error: std::io::Error| CommandError::Failed(format!("listening on {}: {error}; choose another with --listen", arguments.listen));
     let listener = TcpListener::bind(arguments.listen).await.map_err(taken)?;
     let (activate, active) = watch::channel(false);
-    let operator = Operator::new(setup(arguments, cluster, &leadership, &telemetry, clock, active)?);
+    let (setup, sink) = setup(arguments, cluster, &leadership, &telemetry, (clock, process), active)?;
+    let operator = Operator::new(setup);
 
     let mut supervisor = Supervisor::new(GRACE);
     supervisor.spawn(Stage::Work, "runner", |stop| async move {
@@ -114,6 +119,15 @@ async fn operate(arguments: &Arguments) -> Result<Ended, CommandError> {
             never = leads => never,
         }
     });
+    if let Some(sink) = sink {
+        supervisor.spawn(Stage::Work, "notifications", |stop| async move {
+            let stopped = async {
+                let _ = stop.requested().await;
+            };
+            notify::deliver(sink, stopped).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
     supervisor.spawn(Stage::Lease, "election", |stop| {
         election.run(async {
             match stop.requested().await {
@@ -135,32 +149,36 @@ async fn operate(arguments: &Arguments) -> Result<Ended, CommandError> {
     supervisor.run(signal).await.map(|()| Ended::Ok).map_err(failed("running"))
 }
 
-/// The loop over the cluster: written, and calls made, only while this process leads.
+/// The loop over the cluster, and what carries its notifications: written, called and told only while this process leads.
 fn setup(
     arguments: &Arguments,
     cluster: Arc<dyn World>,
     leadership: &Leadership,
     telemetry: &Telemetry,
-    clock: Arc<dyn Clock>,
+    (clock, process): (Arc<dyn Clock>, String),
     active: watch::Receiver<bool>,
-) -> Result<Setup, CommandError> {
+) -> Result<(Setup, Option<Arc<Sink>>), CommandError> {
     let settings = Settings { system_namespace: arguments.system_namespace.clone() };
     let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
-    let transport = FencedTransport { transport: Arc::new(transport), leadership: leadership.clone() };
+    let transport = Arc::new(FencedTransport { transport: Arc::new(transport), leadership: leadership.clone() });
     let secrets = WorldSecrets { world: cluster.clone(), system_namespace: settings.system_namespace.clone() };
-    let adapters = Adapters::new(Arc::new(transport), Arc::new(secrets), clock.clone());
+    let adapters = Adapters::new(transport.clone(), Arc::new(secrets), clock.clone());
     let fenced = FencedCalls { backends: Arc::new(adapters), leadership: leadership.clone() };
     let backends: Arc<dyn Backends> = Arc::new(MeteredCalls { backends: Arc::new(fenced), telemetry: telemetry.clone() });
     let world: Arc<dyn World> = Arc::new(FencedWorld { world: cluster, leadership: leadership.clone() });
-    Ok(Setup {
+    let sink = arguments.notify.sink(transport, clock.clone(), telemetry.clone());
+    let events = Events { world: world.clone(), clock: clock.clone(), process, telemetry: telemetry.clone() };
+    let setup = Setup {
         kinds: &kinds::KINDS,
         // Rights are the service account's: RBAC gives it the union of what the kinds declare.
         world_of: Arc::new(move |_| world.clone()),
         backends,
+        notifier: notify::both(Arc::new(events), sink.as_ref()),
         clock,
         settings,
         workers: arguments.workers,
         telemetry: telemetry.clone(),
         active,
-    })
+    };
+    Ok((setup, sink))
 }

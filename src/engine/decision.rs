@@ -16,6 +16,9 @@ pub enum ChildMode {
     CreateOnly,
     /// Created, kept as desired, deleted when no longer desired.
     Kept,
+    /// Somebody else's, named by its UID: the labels that are given are set, those that are null taken off. It is neither
+    /// created nor deleted, and nothing else of it changes (design section 1, principle 8).
+    Labels,
 }
 
 /// A child that shall exist.

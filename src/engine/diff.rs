@@ -57,6 +57,7 @@ pub fn plan(owner: &str, desired: &[Child], live: &[Arc<Object>]) -> Plan {
     for child in desired {
         let key = child.object.key();
         match live.iter().find(|object| object.key() == key) {
+            found if child.mode == ChildMode::Labels => plan.changes.extend(found.and_then(|found| relabelled(child, found))),
             None => plan.changes.push(Change::Create(created(child))),
             Some(found) if found.label(OWNER_UID) != Some(owner) => plan.taken.push(key),
             Some(found) => plan.changes.extend(update(child, found)),
@@ -77,7 +78,7 @@ pub fn plan(owner: &str, desired: &[Child], live: &[Arc<Object>]) -> Plan {
 /// The child as it is created. Only kept children carry the annotation: what has it may be deleted by us.
 fn created(child: &Child) -> Object {
     match child.mode {
-        ChildMode::CreateOnly => child.object.clone(),
+        ChildMode::CreateOnly | ChildMode::Labels => child.object.clone(),
         ChildMode::Kept => marked(&child.object),
     }
 }
@@ -93,7 +94,7 @@ fn marked(object: &Object) -> Object {
 
 fn update(child: &Child, live: &Object) -> Option<Change> {
     match child.mode {
-        ChildMode::CreateOnly => None,
+        ChildMode::CreateOnly | ChildMode::Labels => None,
         ChildMode::Kept => {
             let desired = marked(&child.object);
             let mut fields = Vec::new();
@@ -102,6 +103,29 @@ fn update(child: &Child, live: &Object) -> Option<Change> {
             (!fields.is_empty()).then_some(Change::Update { object, fields })
         }
     }
+}
+
+/// The live object with the labels that are given and without those that are null. One with another UID is another object.
+fn relabelled(child: &Child, live: &Object) -> Option<Change> {
+    if child.object.uid() != live.uid() {
+        return None;
+    }
+    let labels = |object: &Object| object.body.pointer("/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();
+    let (before, mut after) = (labels(live), labels(live));
+    let mut fields = Vec::new();
+    for (name, wanted) in labels(&child.object) {
+        let wanted = Some(wanted).filter(|wanted| !wanted.is_null());
+        if before.get(&name) != wanted.as_ref() {
+            crate::model::pointer::within(&mut "/metadata/labels".to_owned(), &name, |at| fields.push(at.clone()));
+        }
+        match wanted {
+            Some(wanted) => after.insert(name, wanted),
+            None => after.remove(&name),
+        };
+    }
+    let mut object = live.clone();
+    object.set_metadata("labels", Value::Object(after));
+    (!fields.is_empty()).then_some(Change::Update { object, fields })
 }
 
 /// Sets in `live` every field of `desired`, noting the pointers of those that differ. Maps are merged, lists replaced.

@@ -68,3 +68,38 @@ fn a_strangers_object_of_the_same_name_is_neither_changed_nor_deleted() {
     let found = plan("u-1", &[quota("q", "3")], std::slice::from_ref(&stranger));
     assert_eq!(found, Plan { changes: vec![], taken: vec![stranger.key()] });
 }
+
+/// A namespace of somebody else's with these labels.
+fn somebodys(labels: Value) -> Arc<Object> {
+    let mut object = Object::named(&NAMESPACE, "", "acme");
+    object.set_metadata("uid", "n-1".into());
+    object.set_metadata("labels", labels);
+    object.set_metadata("annotations", json!({"theirs": "x"}));
+    Arc::new(object)
+}
+
+#[test]
+fn of_somebody_elses_object_the_labels_asked_for_change_and_nothing_else() {
+    let labels = |uid: &str, labels: Value| {
+        let mut object = Object::named(&NAMESPACE, "", "acme");
+        object.set_metadata("uid", uid.into());
+        object.set_metadata("labels", labels);
+        vec![Child { object, mode: ChildMode::Labels }]
+    };
+    let live = somebodys(json!({"a/b": "1", "theirs": "x"}));
+    let taken_off = plan("u-1", &labels("n-1", json!({"a/b": null})), std::slice::from_ref(&live));
+    let expected = Object::clone(&somebodys(json!({"theirs": "x"})));
+    assert_eq!(taken_off.changes, [Change::Update { object: expected, fields: vec!["/metadata/labels/a~1b".into()] }]);
+    let set = plan("u-1", &labels("n-1", json!({"c": "2"})), std::slice::from_ref(&live));
+    let expected = Object::clone(&somebodys(json!({"a/b": "1", "c": "2", "theirs": "x"})));
+    assert_eq!(set.changes, [Change::Update { object: expected, fields: vec!["/metadata/labels/c".into()] }]);
+
+    let as_they_are = labels("n-1", json!({"a/b": "1", "c": null}));
+    assert_eq!(plan("u-1", &as_they_are, std::slice::from_ref(&live)), Plan::default());
+    assert_eq!(
+        plan("u-1", &labels("n-2", json!({"a/b": null})), std::slice::from_ref(&live)),
+        Plan::default(),
+        "a successor of the same name"
+    );
+    assert_eq!(plan("u-1", &as_they_are, &[]), Plan::default(), "it is never made");
+}

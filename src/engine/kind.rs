@@ -2,13 +2,20 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::audit::Invariant;
 use super::decision::Decision;
+use super::news::Telling;
+use super::outcome::Outcome;
 use super::port::{Access, Read, WorldError};
+use super::settle;
+use crate::model::call::KeyedCall;
+use crate::model::journal::{CallEntry, Calls};
 use crate::model::object::Object;
 use crate::model::record::{BrokenLink, ChainHead, Entry};
 use crate::model::resource::Resource;
@@ -56,6 +63,9 @@ pub trait Kind: Send + Sync + 'static {
     type Object: DeserializeOwned + Send + Sync + 'static;
     /// Everything a decision needs to know of the world; prints in tests.
     type Facts: Debug + Send + Sync;
+    /// `status.journal`, as far as the loop settles calls in it; [`NoCalls`](crate::model::journal::NoCalls) for kinds that
+    /// call nobody.
+    type Journal: Calls + Serialize + DeserializeOwned + Default;
     /// Its resource.
     const RESOURCE: &'static Resource;
     /// Resources of its children.
@@ -64,8 +74,13 @@ pub trait Kind: Send + Sync + 'static {
     const READS: &'static [Access];
     /// What it writes.
     const WRITES: &'static [Access];
+    /// How long a change of something else that it reads may wait, so that many such changes are met by one pass. Its own
+    /// changes and people's acts never wait. Default: not at all.
+    const PAUSE: Duration = Duration::ZERO;
     /// What must hold of it in every state of the world.
     const INVARIANTS: &'static [Invariant];
+    /// What of it an operator is told.
+    const TELLS: &'static [Telling] = &[];
 
     /// Collects the facts. The only asynchronous part of a kind.
     async fn gather(object: &Self::Object, read: &dyn Read, settings: &Settings) -> Result<Self::Facts, WorldError>;
@@ -103,8 +118,16 @@ pub trait AnyKind: Send + Sync {
     fn reads(&self) -> &'static [Access];
     /// [`Kind::WRITES`]
     fn writes(&self) -> &'static [Access];
+    /// [`Kind::PAUSE`]
+    fn pause(&self) -> Duration;
     /// [`Kind::INVARIANTS`]
     fn invariants(&self) -> &'static [Invariant];
+    /// [`Kind::TELLS`]
+    fn tells(&self) -> &'static [Telling];
+    /// Every call in the object's journal.
+    fn calls(&self, object: &Object) -> Vec<CallEntry>;
+    /// Settles outcomes into the object's journal.
+    fn settle(&self, object: &mut Object, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time);
     /// Parses, gathers, decides.
     async fn round(&self, object: &Object, read: &dyn Read, around: &Around<'_>) -> Result<Decision, RoundError>;
 }
@@ -135,8 +158,28 @@ impl<K: Kind> AnyKind for Erased<K> {
         K::WRITES
     }
 
+    fn pause(&self) -> Duration {
+        K::PAUSE
+    }
+
     fn invariants(&self) -> &'static [Invariant] {
         K::INVARIANTS
+    }
+
+    fn tells(&self) -> &'static [Telling] {
+        K::TELLS
+    }
+
+    fn calls(&self, object: &Object) -> Vec<CallEntry> {
+        settle::journal_of::<K::Journal>(object).calls().into_iter().cloned().collect()
+    }
+
+    fn settle(&self, object: &mut Object, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time) {
+        let mut journal: K::Journal = settle::journal_of(object);
+        settle::settle(&mut journal, outcomes, now);
+        if let Ok(journal) = serde_json::to_value(journal) {
+            object.body["status"]["journal"] = journal;
+        }
     }
 
     async fn round(&self, object: &Object, read: &dyn Read, around: &Around<'_>) -> Result<Decision, RoundError> {

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod decision;
 pub mod diff;
 pub mod kind;
+pub mod news;
 pub mod outcome;
 pub mod port;
 pub mod settle;

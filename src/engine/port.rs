@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::outcome::Outcome;
 use crate::model::call::{KeyedCall, SecretKey};
+use crate::model::notice::Notice;
 use crate::model::object::{Object, ObjectKey};
 use crate::model::record::{ChainHead, RecordDraft, Subject};
 use crate::model::resource::Resource;
@@ -364,4 +365,26 @@ pub enum LedgerError {
         /// What is wrong.
         error: crate::model::canonical::CanonicalError,
     },
+}
+
+/// Tells operators of outcomes. Nothing of it fails a pass, and nothing that is read by one comes of it.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// The status that is written next says this, and the one before did not. Told before the write, so that a process that
+    /// dies in between has told it: the next one tells it again under the same identity. Takes a few seconds at most.
+    async fn becomes(&self, notice: &Notice);
+    /// A stored status says this. Told after every pass over the object, so that a new process hears of what its
+    /// predecessor may not have passed on. Returns at once.
+    fn stands(&self, notice: &Notice);
+}
+
+/// Nobody is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+#[async_trait]
+impl Notifier for Silent {
+    async fn becomes(&self, _: &Notice) {}
+
+    fn stands(&self, _: &Notice) {}
 }

@@ -2,40 +2,36 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use super::outcome::{Fault, Outcome};
 use crate::model::call::{CallClass, KeyedCall};
 use crate::model::failure::{Failure, FailureCode};
-use crate::model::journal::{CallEntry, Journal, Waits};
+use crate::model::journal::{CallEntry, Calls, Waits};
 use crate::model::limits::{FIRST_BACKOFF, MAX_BACKOFF, WAIT_BUDGET};
 use crate::model::object::Object;
 use crate::model::time::Time;
 
 /// The journal of an object; empty when it has none.
 #[must_use]
-pub fn journal_of(object: &Object) -> Journal {
-    journal_in(&object.body["status"])
-}
-
-/// The journal in a status; empty when it has none.
-#[must_use]
-pub fn journal_in(status: &Value) -> Journal {
-    status.get("journal").and_then(|journal| serde_json::from_value(journal.clone()).ok()).unwrap_or_default()
+pub fn journal_of<J: DeserializeOwned + Default>(object: &Object) -> J {
+    let journal = object.body.get("status").and_then(|status| status.get("journal"));
+    journal.and_then(|journal| J::deserialize(journal).ok()).unwrap_or_default()
 }
 
 /// Writes the outcomes of calls into the journal. Entries without an outcome, and those settled before, stay.
-pub fn settle(journal: &mut Journal, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time) {
+pub fn settle(journal: &mut dyn Calls, outcomes: Vec<(&KeyedCall, Outcome)>, now: Time) {
+    let mut groups = journal.groups_mut();
     for (call, outcome) in outcomes {
-        let entry = journal.steps.iter_mut().flat_map(|step| &mut step.calls).find(|entry| entry.key == call.key);
+        let entry = groups.iter_mut().flat_map(|group| group.calls.iter_mut()).find(|entry| entry.key == call.key);
         if let Some(entry) = entry.filter(|entry| entry.is_open()) {
             settle_one(entry, call, outcome, now);
         }
     }
-    for step in &mut journal.steps {
-        let complete = !step.calls.is_empty() && step.calls.iter().all(|call| call.result.is_some());
-        if complete && step.done_at.is_none() {
-            step.done_at = Some(now);
+    for group in &mut groups {
+        let complete = !group.calls.is_empty() && group.calls.iter().all(|call| call.result.is_some());
+        if complete && group.done_at.is_none() {
+            *group.done_at = Some(now);
         }
     }
 }
@@ -51,6 +47,26 @@ fn settle_one(entry: &mut CallEntry, call: &KeyedCall, outcome: Outcome, now: Ti
         Outcome::Unknown(fault) if call.call.class() == CallClass::Opaque => entry.failure = Some(unknown(entry, call, &fault)),
         Outcome::Unknown(fault) => wait(entry, call, &fault, None, now),
     }
+}
+
+/// Of the entries, those with an intent, without a result, whose wait is over, as planned.
+///
+/// # Errors
+/// A call whose inputs are no longer those of its intent: what was promised cannot be sent any more.
+pub fn due(entries: &mut [CallEntry], planned: Result<Vec<KeyedCall>, Failure>, now: Time) -> Result<Vec<KeyedCall>, Failure> {
+    let planned = planned?;
+    let mut due = Vec::new();
+    for call in entries.iter_mut().filter(|call| call.is_open()) {
+        let Some(found) = planned.iter().find(|planned| planned.key == call.key) else {
+            let message = format!("{} would no longer send what its intent {} promised", call.name, call.key.mark());
+            return Err(Failure::human(FailureCode::InputsChanged, message, &["restore the schema from git", "then decide on a retry"]));
+        };
+        if call.waits.as_ref().is_none_or(|waits| waits.retry_at <= now) {
+            renew_intent(call, found.call.class(), now);
+            due.push(found.clone());
+        }
+    }
+    Ok(due)
 }
 
 /// An Opaque call whose last try is proven to have had no effect gets an intent of its own before it is sent again: after

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::call::{Call, IdempotencyKey, ProviderTarget, ProviderType};
 use crate::model::canonical::Digest;
-use crate::model::journal::{Evidence, StepEntry};
+use crate::model::journal::{Evidence, Journal, StepEntry};
 use crate::model::rest::{Method, RestRequest, RestResource};
 use crate::model::step::Step;
 
@@ -37,15 +37,16 @@ fn opaque() -> KeyedCall {
         disable: None,
         remove: None,
     };
-    keyed(Call::CreateResource { resource: Box::new(resource), body: "{}".into() })
+    keyed(Call::CreateResource { resource: Box::new(resource), body: "{}".into(), disabled: false })
 }
 
 fn named() -> KeyedCall {
-    keyed(Call::SubscribeCalendar { subscriber_url: "http://x".into(), triggers: vec![] })
+    keyed(Call::SubscribeCalendar { subscriber_url: "http://x".into(), triggers: vec![], disabled: false })
 }
 
 fn journal(call: &KeyedCall) -> Journal {
     let entry = CallEntry {
+        try_number: 1,
         name: call.name.clone(),
         operation: call.call.operation().into(),
         key: call.key.clone(),
@@ -56,8 +57,8 @@ fn journal(call: &KeyedCall) -> Journal {
         result: None,
         failure: None,
     };
-    let step = StepEntry { step: Step::IntegrationConfiguration, calls: vec![entry], done_at: None, failure: None };
-    Journal { steps: vec![step], decisions: vec![] }
+    let step = StepEntry { step: Step::IntegrationConfiguration, calls: vec![entry], done_at: None, failure: None, repair: None };
+    Journal { steps: vec![step], ..Journal::default() }
 }
 
 fn fault() -> Fault {

@@ -13,11 +13,10 @@ use serde_json::Value;
 use super::decision::{Decision, Finalizer};
 use super::diff::{self, Change};
 use super::kind::{AnyKind, Around, Chain, RoundError, Settings};
-use super::outcome::Outcome;
-use super::port::{Backends, Clock, Ledger, LedgerError, Query, Read, World, WorldError};
-use super::settle;
+use super::news;
+use super::port::{Backends, Clock, Ledger, LedgerError, Notifier, Query, Read, World, WorldError};
 use crate::model::call::{IdempotencyKey, KeyedCall};
-use crate::model::journal::{CallEntry, Journal};
+use crate::model::journal::CallEntry;
 use crate::model::limits::MAX_ROUNDS;
 use crate::model::object::{FINALIZER, Object, ObjectKey};
 use crate::model::record::{self, Subject};
@@ -36,6 +35,8 @@ pub struct Doors<'a> {
     pub ledger: &'a dyn Ledger,
     /// Time.
     pub clock: &'a dyn Clock,
+    /// Who tells operators.
+    pub notifier: &'a dyn Notifier,
 }
 
 /// What a pass came to.
@@ -90,14 +91,15 @@ pub async fn pass(kind: &dyn AnyKind, key: &ObjectKey, doors: &Doors<'_>, settin
         if append_records(&draft, &decision, &chain, doors).await? || change_children(kind, &draft, &decision, doors).await? {
             continue;
         }
-        stored = write_status(stored, &mut draft, decision.status, &mut intended, doors).await?;
+        stored = write_status(kind, stored, &mut draft, (decision.status, &chain), &mut intended, doors).await?;
+        news::lasting(kind.tells(), &stored, &chain).iter().for_each(|notice| doors.notifier.stands(notice));
         if decision.finalizer == Finalizer::Absent && set_finalizer(&stored, false, doors).await?.is_some() {
             return Ok(Passed::Settled(decision.wake));
         }
         if decision.calls.is_empty() {
             return Ok(Passed::Settled(decision.wake));
         }
-        perform_calls(&mut draft, decision.calls, &intended, doors).await;
+        perform_calls(kind, &mut draft, decision.calls, &intended, doors).await;
     }
     Err(PassError::Unsettled)
 }
@@ -187,21 +189,26 @@ async fn change_children(kind: &dyn AnyKind, owner: &Object, decision: &Decision
     Ok(!plan.changes.is_empty())
 }
 
-/// Writes the status if it differs from what is stored, noting the intents that this write puts on disk.
+/// Writes the status if it differs from what is stored, noting the intents that this write puts on disk. What it makes true
+/// is told first.
 async fn write_status(
+    kind: &dyn AnyKind,
     stored: Arc<Object>,
     draft: &mut Object,
-    status: Value,
+    (status, chain): (Value, &Chain),
     intended: &mut Intents,
     doors: &Doors<'_>,
 ) -> Result<Arc<Object>, PassError> {
     if status.is_null() || stored.body.get("status") == Some(&status) {
         return Ok(stored);
     }
-    let before = open_intents(&settle::journal_of(&stored));
+    let before = open_intents(kind, &stored);
     draft.body["status"] = status;
+    for notice in news::news(kind.tells(), &stored, draft, chain) {
+        doors.notifier.becomes(&notice).await;
+    }
     let written = doors.world.update_status(draft).await.map_err(doing("writing the status"))?;
-    intended.extend(open_intents(&settle::journal_of(&written)).difference(&before).cloned());
+    intended.extend(open_intents(kind, &written).difference(&before).cloned());
     *draft = Object::clone(&written);
     Ok(written)
 }
@@ -209,24 +216,19 @@ async fn write_status(
 /// Intents by key and time, and whether their last try is proven to have had no effect.
 type Intents = BTreeSet<(IdempotencyKey, Time, bool)>;
 
-fn open_intents(journal: &Journal) -> Intents {
+fn open_intents(kind: &dyn AnyKind, object: &Object) -> Intents {
     let proven = |call: &CallEntry| call.waits.as_ref().is_some_and(|waits| waits.proven);
-    let calls = journal.steps.iter().flat_map(|step| &step.calls).filter(|call| call.is_open());
-    calls.map(|call| (call.key.clone(), call.intended_at, proven(call))).collect()
+    let calls = kind.calls(object).into_iter().filter(CallEntry::is_open);
+    calls.map(|call| (call.key.clone(), call.intended_at, proven(&call))).collect()
 }
 
 /// Sends the calls at once and settles their outcomes into the draft. An intent that this pass did not write itself is
 /// older, so its effect may exist: the call says so.
-async fn perform_calls(draft: &mut Object, mut calls: Vec<KeyedCall>, intended: &Intents, doors: &Doors<'_>) {
-    let present = open_intents(&settle::journal_of(draft));
+async fn perform_calls(kind: &dyn AnyKind, draft: &mut Object, mut calls: Vec<KeyedCall>, intended: &Intents, doors: &Doors<'_>) {
+    let present = open_intents(kind, draft);
     for call in &mut calls {
         call.resumed = !present.intersection(intended).any(|(key, _, _)| *key == call.key);
     }
     let outcomes = join_all(calls.iter().map(|call| doors.backends.perform(call))).await;
-    let mut journal = settle::journal_of(draft);
-    let outcomes: Vec<(&KeyedCall, Outcome)> = calls.iter().zip(outcomes).collect();
-    settle::settle(&mut journal, outcomes, Time::new(doors.clock.now()));
-    if let Ok(journal) = serde_json::to_value(journal) {
-        draft.body["status"]["journal"] = journal;
-    }
+    kind.settle(draft, calls.iter().zip(outcomes).collect(), Time::new(doors.clock.now()));
 }

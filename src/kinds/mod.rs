@@ -3,7 +3,9 @@
 pub mod assistantdeployment;
 pub mod auditrecord;
 pub mod crd;
+mod decisions;
 pub mod operatordecision;
+mod parts;
 pub mod provider;
 pub mod provisioningrequest;
 pub mod provisioningschema;

@@ -122,6 +122,9 @@ pub enum Call {
         resource: Box<RestResource>,
         /// Body with its substitutions made, as canonical text, still without our key.
         body: String,
+        /// It is switched off as soon as it exists, where the schema declares how.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        disabled: bool,
     },
     /// Subscribes a URL to calendar events.
     SubscribeCalendar {
@@ -129,6 +132,9 @@ pub enum Call {
         subscriber_url: String,
         /// Event names.
         triggers: Vec<String>,
+        /// It is made switched off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        disabled: bool,
     },
     /// Creates a voice assistant.
     CreateAssistant {
@@ -139,14 +145,112 @@ pub enum Call {
         /// Where the assistant's events go.
         server_url: String,
     },
+    /// Deactivates and activates a workflow.
+    ReactivateWorkflow {
+        /// Identifier of the workflow.
+        workflow_id: String,
+    },
+    /// Gives an assistant its server URL.
+    SetServerUrl {
+        /// The assistant.
+        assistant: Made,
+        /// Where its events go.
+        server_url: String,
+    },
+    /// Replaces what a clone holds by a newer template. Its webhook paths stay, it stays active.
+    UpdateWorkflow {
+        /// Identifier of the clone.
+        workflow_id: String,
+        /// The newer template.
+        template: Template,
+        /// Values of the places, in the order of `template.places`.
+        values: Vec<String>,
+        /// All its webhook nodes.
+        webhooks: Vec<WebhookPath>,
+    },
+    /// Replaces an assistant's definition.
+    UpdateAssistant {
+        /// The assistant.
+        assistant: Made,
+        /// Display name, at most 40 characters.
+        name: String,
+        /// Definition with its substitutions made, as canonical text.
+        definition: String,
+        /// Where the assistant's events go.
+        server_url: String,
+    },
+    /// Switches a declared REST resource on or off, where the schema declares how.
+    SwitchResource {
+        /// How.
+        resource: Box<RestResource>,
+        /// Identifier of the resource.
+        id: String,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Switches a calendar subscription on or off.
+    SwitchSubscription {
+        /// Identifier of the subscription.
+        id: String,
+        /// Where events go.
+        subscriber_url: String,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Removes a workflow. One that is gone counts as removed.
+    RemoveWorkflow {
+        /// The workflow.
+        workflow: Made,
+    },
+    /// Removes a declared REST resource. One that is gone counts as removed.
+    RemoveResource {
+        /// How.
+        resource: Box<RestResource>,
+        /// The resource.
+        made: Made,
+    },
+    /// Removes a calendar subscription. One that is gone counts as removed.
+    Unsubscribe {
+        /// Identifier, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Where its events go: by that it is found.
+        subscriber_url: String,
+    },
+    /// Removes a voice assistant. One that is gone counts as removed.
+    RemoveAssistant {
+        /// The assistant.
+        assistant: Made,
+    },
+}
+
+/// What an earlier call made, or may have made: its identifier if a result told it, and the key that it carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Identifier; none when the outcome of the call that made it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Key of the call that made it.
+    pub key: IdempotencyKey,
 }
 
 impl Call {
-    /// Its class.
+    /// Its class. What changes or removes a thing by its identifier or key may be repeated.
     #[must_use]
     pub fn class(&self) -> CallClass {
         match self {
-            Self::ReadTemplate { .. } | Self::PublishWebhooks { .. } => CallClass::Idempotent,
+            Self::ReadTemplate { .. }
+            | Self::PublishWebhooks { .. }
+            | Self::ReactivateWorkflow { .. }
+            | Self::SetServerUrl { .. }
+            | Self::UpdateWorkflow { .. }
+            | Self::UpdateAssistant { .. }
+            | Self::SwitchResource { .. }
+            | Self::SwitchSubscription { .. }
+            | Self::RemoveWorkflow { .. }
+            | Self::RemoveResource { .. }
+            | Self::Unsubscribe { .. }
+            | Self::RemoveAssistant { .. } => CallClass::Idempotent,
             Self::CloneWorkflow { .. } | Self::CreateAssistant { .. } => CallClass::Observable,
             Self::SubscribeCalendar { .. } => CallClass::Named,
             Self::CreateResource { resource, .. } if resource.lookup.is_some() => CallClass::Observable,
@@ -173,6 +277,16 @@ impl Call {
             Self::CreateResource { .. } => "CreateResource",
             Self::SubscribeCalendar { .. } => "SubscribeCalendar",
             Self::CreateAssistant { .. } => "CreateAssistant",
+            Self::ReactivateWorkflow { .. } => "ReactivateWorkflow",
+            Self::SetServerUrl { .. } => "SetServerUrl",
+            Self::UpdateWorkflow { .. } => "UpdateWorkflow",
+            Self::UpdateAssistant { .. } => "UpdateAssistant",
+            Self::SwitchResource { .. } => "SwitchResource",
+            Self::SwitchSubscription { .. } => "SwitchSubscription",
+            Self::RemoveWorkflow { .. } => "RemoveWorkflow",
+            Self::RemoveResource { .. } => "RemoveResource",
+            Self::Unsubscribe { .. } => "Unsubscribe",
+            Self::RemoveAssistant { .. } => "RemoveAssistant",
         }
     }
 
@@ -180,10 +294,21 @@ impl Call {
     #[must_use]
     pub fn leaves_resource(&self) -> bool {
         match self {
-            Self::ReadTemplate { .. } | Self::PublishWebhooks { .. } => false,
             Self::CloneWorkflow { .. } | Self::CreateResource { .. } | Self::SubscribeCalendar { .. } | Self::CreateAssistant { .. } => {
                 true
             }
+            Self::ReadTemplate { .. }
+            | Self::PublishWebhooks { .. }
+            | Self::ReactivateWorkflow { .. }
+            | Self::SetServerUrl { .. }
+            | Self::UpdateWorkflow { .. }
+            | Self::UpdateAssistant { .. }
+            | Self::SwitchResource { .. }
+            | Self::SwitchSubscription { .. }
+            | Self::RemoveWorkflow { .. }
+            | Self::RemoveResource { .. }
+            | Self::Unsubscribe { .. }
+            | Self::RemoveAssistant { .. } => false,
         }
     }
 }

@@ -17,27 +17,54 @@ pub enum Act {
     Verify,
     /// The result was checked and is not good.
     Reject,
+    /// A failed attempt's leftovers are removed and the next attempt begins anew.
+    Retry,
+    /// Everything that was left outside is removed, in reverse order.
+    Rollback,
+    /// What was removed was looked for, and is gone.
+    ConfirmRollback,
+    /// What is left outside stays there, and is nobody's business here any more.
+    Release,
+    /// What a person did by hand is put on record; nothing else changes.
+    Intervene,
+    /// The result of a propagation was checked and is good.
+    ValidatePropagation,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 2] = [Self::Verify, Self::Reject];
+    pub const ALL: [Self; 8] = [
+        Self::Verify,
+        Self::Reject,
+        Self::Retry,
+        Self::Rollback,
+        Self::ConfirmRollback,
+        Self::Release,
+        Self::Intervene,
+        Self::ValidatePropagation,
+    ];
 
-    /// Lower-case name: in object names, RBAC verbs and on the command line.
+    /// Lower-case name: in object names and RBAC verbs.
     #[must_use]
     pub fn verb(self) -> &'static str {
         match self {
             Self::Verify => "verify",
             Self::Reject => "reject",
+            Self::Retry => "retry",
+            Self::Rollback => "rollback",
+            Self::ConfirmRollback => "confirmrollback",
+            Self::Release => "release",
+            Self::Intervene => "intervene",
+            Self::ValidatePropagation => "validatepropagation",
         }
     }
 
-    /// Whether the decision must say why.
+    /// Whether the decision must say why, or what was done.
     #[must_use]
     pub fn needs_note(self) -> bool {
         match self {
-            Self::Verify => false,
-            Self::Reject => true,
+            Self::Reject | Self::Release | Self::Intervene => true,
+            Self::Verify | Self::Retry | Self::Rollback | Self::ConfirmRollback | Self::ValidatePropagation => false,
         }
     }
 
@@ -45,8 +72,23 @@ impl Act {
     #[must_use]
     pub fn needs_checklist(self) -> bool {
         match self {
-            Self::Verify => true,
-            Self::Reject => false,
+            Self::Verify | Self::ConfirmRollback => true,
+            Self::Reject | Self::Retry | Self::Rollback | Self::Release | Self::Intervene | Self::ValidatePropagation => false,
+        }
+    }
+
+    /// Whether it ends the matter that its evidence is about: then it is the only one on that evidence.
+    #[must_use]
+    pub fn settles(self) -> bool {
+        match self {
+            Self::Intervene => false,
+            Self::Verify
+            | Self::Reject
+            | Self::Retry
+            | Self::Rollback
+            | Self::ConfirmRollback
+            | Self::Release
+            | Self::ValidatePropagation => true,
         }
     }
 }
@@ -69,7 +111,7 @@ pub struct Offer {
     pub acts: Vec<Act>,
     /// Digest of the evidence that is decided on.
     pub hash: Digest,
-    /// Items to tick before `Verify`.
+    /// Items to tick before `Verify` or `ConfirmRollback`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 64)))]
     pub checklist: Vec<String>,
@@ -157,6 +199,10 @@ fn is_offered(decision: &Submission<'_>, stand: &Stand<'_>) -> Option<Finding> {
         return Some(Finding::error("HashMoved", message).at("/spec/subject/hash"));
     }
     (!offer.acts.contains(&decision.act)).then(|| {
+        if decision.act == Act::ValidatePropagation {
+            let message = "not every live deployment is on the revision: kubectl get assistantdeployments -A shows which is not";
+            return Finding::error("PropagationIncomplete", message).at("/spec/act");
+        }
         let message = format!("{:?} is not possible now; possible: {:?}", decision.act, offer.acts);
         Finding::error("ActNotOffered", message).at("/spec/act")
     })

@@ -60,6 +60,38 @@ pub enum FailureCode {
     InputsInvalid,
     /// An operator rejected the result.
     RejectedByOperator,
+    /// A newer revision of the same version changes what cannot be changed in place.
+    RevisionNotPropagable,
+    /// What shall be removed declares no way to remove it.
+    NotRemovable,
+}
+
+/// The one deterministic repair that a failure of class `FIXABLE_AUTOMATICALLY` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Repair {
+    /// Our own clone is deleted, and made again from its template.
+    CloneAgain,
+    /// The workflow is deactivated and activated, so that n8n registers its paths anew.
+    Reactivate,
+    /// The assistant gets its server URL.
+    SetServerUrl,
+}
+
+impl Repair {
+    /// Whether the repaired call is a new effect under a new key. Otherwise what exists was mended, and is found by the old key.
+    #[must_use]
+    pub fn renews_key(self) -> bool {
+        match self {
+            Self::CloneAgain => true,
+            Self::Reactivate | Self::SetServerUrl => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Repair {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, formatter)
+    }
 }
 
 /// One classified failure.
@@ -76,6 +108,9 @@ pub struct Failure {
     /// Steps that a person can follow.
     #[schemars(length(max = 8), inner(length(max = 512)))]
     pub remediation: Vec<String>,
+    /// The repair, for class `FIXABLE_AUTOMATICALLY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
 }
 
 impl Failure {
@@ -87,7 +122,20 @@ impl Failure {
             code,
             message: bounded(message.into(), 1024),
             remediation: remediation.iter().take(8).map(|step| bounded((*step).to_owned(), 512)).collect(),
+            repair: None,
         }
+    }
+
+    /// A failure with one deterministic repair. The remediation is for when the repair does not help.
+    #[must_use]
+    pub fn fixable(code: FailureCode, repair: Repair, message: impl Into<String>, remediation: &[&str]) -> Self {
+        Self { class: FailureClass::FixableAutomatically, repair: Some(repair), ..Self::human(code, message, remediation) }
+    }
+
+    /// The same failure once its repair was tried: now a person has to act.
+    #[must_use]
+    pub fn reclassified(self) -> Self {
+        Self { class: FailureClass::HumanActionRequired, repair: None, ..self }
     }
 }
 

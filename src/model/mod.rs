@@ -11,6 +11,7 @@ pub mod finding;
 pub mod journal;
 pub mod limits;
 pub mod name;
+pub mod notice;
 pub mod object;
 pub mod pointer;
 pub mod record;

@@ -11,6 +11,9 @@ use super::resource::Resource;
 pub const OWNER_UID: &str = "mandate.dev/owner-uid";
 /// Annotation on children: digest of the fields that the controller sets.
 pub const DESIRED: &str = "mandate.dev/desired";
+/// Label on a namespace that holds records: its deletion is refused until its Tenant is released. Set before the first record
+/// there; the only thing of a user's object that the controller writes.
+pub const HOLDS_RECORDS: &str = "mandate.dev/holds-records";
 /// The controller's finalizer.
 pub const FINALIZER: &str = "mandate.dev/outside";
 
@@ -31,6 +34,15 @@ impl ObjectKey {
     pub fn new(resource: &'static Resource, namespace: &str, name: &str) -> Self {
         let namespace = if resource.namespaced { namespace.to_owned() } else { String::new() };
         Self { resource, namespace, name: name.to_owned() }
+    }
+
+    /// Path of the object in the Kubernetes API.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let Resource { group, version, plural, .. } = self.resource;
+        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("/namespaces/{}", self.namespace) };
+        format!("{root}{namespace}/{plural}/{}", self.name)
     }
 }
 

@@ -84,8 +84,10 @@ pub const fn ours(kind: &'static str, plural: &'static str, namespaced: bool) ->
 pub static NAMESPACE: Resource = Resource { group: "", version: "v1", kind: "Namespace", plural: "namespaces", namespaced: false };
 /// Secrets.
 pub static SECRET: Resource = Resource { group: "", version: "v1", kind: "Secret", plural: "secrets", namespaced: true };
-/// Events of the core group.
-pub static EVENT: Resource = Resource { group: "", version: "v1", kind: "Event", plural: "events", namespaced: true };
+/// Events.
+pub static EVENT: Resource = Resource { group: "events.k8s.io", version: "v1", kind: "Event", plural: "events", namespaced: true };
+/// The same Events as the core group shows them: kubectl asks there.
+pub static CORE_EVENT: Resource = Resource { group: "", version: "v1", kind: "Event", plural: "events", namespaced: true };
 /// Quotas on what a namespace holds.
 pub static RESOURCE_QUOTA: Resource =
     Resource { group: "", version: "v1", kind: "ResourceQuota", plural: "resourcequotas", namespaced: true };

@@ -1,14 +1,15 @@
 //! n8n workflow documents: substitution, and the structural digest that proves a clone faithful (000, guarantee 8).
 //!
-//! What counts: node names, types, versions, parameters, disabled and error settings, the names under which
-//! credentials are used, connections, workflow settings.
+//! What counts: node names, types, versions, parameters, what a node does on failure, the names under which credentials are
+//! used, connections, workflow settings.
 //! What does not: ids, positions, webhookId, versionId, timestamps, the credentials themselves, notes.
 //! Every substituted place is replaced by its source's name, so template and clone have one digest.
+//! docs/fidelity.md says it field by field, with test vectors.
 
 use serde_json::{Map, Value, json};
 
 use super::call::Place;
-use super::canonical::{self, CanonicalError, Digest};
+use super::canonical::{self, CanonicalError, CanonicalText, Digest};
 
 /// Type of an n8n webhook trigger.
 pub const WEBHOOK_NODE: &str = "n8n-nodes-base.webhook";
@@ -16,8 +17,21 @@ pub const WEBHOOK_NODE: &str = "n8n-nodes-base.webhook";
 pub const WEBHOOK_PATH: &str = "/parameters/path";
 /// Type inside the structural document.
 const STRUCTURE_TYPE: &str = "mandate.dev/WorkflowStructure/v1";
-/// Node fields that count.
-const NODE_FIELDS: [&str; 8] = ["type", "typeVersion", "parameters", "disabled", "onError", "retryOnFail", "continueOnFail", "executeOnce"];
+/// Node fields that count besides the name and the names of credentials: all that n8n takes of a node and that change what
+/// it does.
+pub const NODE_FIELDS: [&str; 11] = [
+    "type",
+    "typeVersion",
+    "parameters",
+    "disabled",
+    "executeOnce",
+    "alwaysOutputData",
+    "retryOnFail",
+    "maxTries",
+    "waitBetweenTries",
+    "continueOnFail",
+    "onError",
+];
 
 /// Why a workflow cannot be interpreted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,6 +176,14 @@ fn node_mut<'a>(workflow: &'a mut Value, name: &str) -> Option<&'a mut Value> {
 /// # Errors
 /// When the document is no workflow, or a place matches nothing.
 pub fn structural_digest(workflow: &Value, places: &[Place], webhooks: &[String]) -> Result<Digest, WorkflowError> {
+    Ok(structure(workflow, places, webhooks)?.digest())
+}
+
+/// The text that the structural digest is the hash of.
+///
+/// # Errors
+/// As [`structural_digest`].
+pub fn structure(workflow: &Value, places: &[Place], webhooks: &[String]) -> Result<CanonicalText, WorkflowError> {
     let all = normalised_places(places, webhooks);
     let names: Vec<String> = all.iter().map(|place| format!("{{{}}}", place.source)).collect();
     let normal = substitute(workflow, &all, &names)?;
@@ -172,7 +194,7 @@ pub fn structural_digest(workflow: &Value, places: &[Place], webhooks: &[String]
         "connections": normal.get("connections").cloned().unwrap_or_else(|| json!({})),
         "settings": normal.get("settings").cloned().unwrap_or_else(|| json!({})),
     });
-    Ok(canonical::foreign(&document)?.digest())
+    Ok(canonical::foreign(&document)?)
 }
 
 fn node_structure(node: &Value) -> (String, Value) {

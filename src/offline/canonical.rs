@@ -6,7 +6,8 @@ use crate::kinds::auditrecord::api::RECORD;
 use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST, REQUEST_TYPE};
 use crate::kinds::provisioningrequest::evidence;
 use crate::kinds::provisioningschema::api::{ProvisioningSchema, SCHEMA, SCHEMA_TYPE};
-use crate::model::canonical::{self, CanonicalError};
+use crate::kinds::provisioningschema::propagation;
+use crate::model::canonical::{self, CanonicalError, CanonicalText};
 use crate::model::pointer;
 
 /// What of a document is meant.
@@ -16,7 +17,7 @@ pub struct Choice<'a> {
     pub pointer: Option<&'a str>,
     /// A document of another system: finite doubles allowed.
     pub foreign: bool,
-    /// The evidence that a request's operator decides on, instead of its inputs.
+    /// The evidence that an operator decides on, instead of the inputs.
     pub evidence: bool,
 }
 
@@ -38,7 +39,7 @@ pub enum TextError {
         message: String,
     },
     /// Evidence is asked of something that has none.
-    #[error("only a ProvisioningRequest has evidence")]
+    #[error("only a ProvisioningRequest or a ProvisioningSchema has evidence")]
     NoEvidence,
 }
 
@@ -58,12 +59,15 @@ pub fn text(document: &Value, choice: Choice<'_>) -> Result<String, TextError> {
     if is(&REQUEST) {
         return request(document, choice.evidence);
     }
-    if choice.evidence {
-        return Err(TextError::NoEvidence);
-    }
     if is(&SCHEMA) {
         let schema: ProvisioningSchema = shaped(document, SCHEMA.kind)?;
+        if choice.evidence {
+            return propagation::document(&schema).map(CanonicalText::into_string).ok_or(TextError::NoEvidence);
+        }
         return typed(SCHEMA_TYPE, &schema.spec);
+    }
+    if choice.evidence {
+        return Err(TextError::NoEvidence);
     }
     if is(&RECORD) {
         let entry = pointer::text(document, "/spec/entry").ok_or_else(|| TextError::Nothing("/spec/entry".to_owned()))?;

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod canonical;
 pub mod folder;
+pub mod pin;
 pub mod problem;
 pub mod simulate;
 pub mod templates;

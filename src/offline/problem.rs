@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::yaml::Position;
+use crate::kinds::provisioningschema::rules::Clause;
 use crate::model::finding::Severity;
 
 /// One thing wrong, or missing, with the place to look at.
@@ -18,7 +19,7 @@ pub struct Problem {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
-    /// How much it weighs: `Error`, or `Waiting` for what may exist elsewhere.
+    /// How much it weighs: `Error`, `Waiting` for what may exist elsewhere or may be meant, `Info`.
     pub severity: Severity,
     /// `Kind namespace/name`, where the object is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,6 +31,9 @@ pub struct Problem {
     pub message: String,
     /// CamelCase constant.
     pub reason: &'static str,
+    /// What of document 000 its rule protects, where it is a rule about a schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protects: Option<Clause>,
 }
 
 impl Problem {
@@ -45,6 +49,7 @@ impl Problem {
             field: None,
             message: message.into(),
             reason,
+            protects: None,
         }
     }
 
@@ -73,7 +78,11 @@ impl fmt::Display for Problem {
         if self.line > 0 {
             write!(formatter, ":{}:{}", self.line, self.column)?;
         }
-        formatter.write_str(if self.is_error() { ": error: " } else { ": warning: " })?;
+        formatter.write_str(match self.severity {
+            Severity::Error => ": error: ",
+            Severity::Waiting => ": warning: ",
+            Severity::Info => ": info: ",
+        })?;
         if let Some(object) = &self.object {
             write!(formatter, "{object}: ")?;
         }

@@ -22,7 +22,7 @@ use crate::kinds::provider::{facts as provider_facts, rules as provider_rules};
 use crate::kinds::provisioningrequest::facts::{ProviderFact, provider_fact};
 use crate::kinds::provisioningrequest::rules as request_rules;
 use crate::kinds::provisioningschema::api::{ProvisioningSchema, SCHEMA};
-use crate::kinds::provisioningschema::rules as schema_rules;
+use crate::kinds::provisioningschema::rules::{self as schema_rules, Clause, Linted};
 use crate::kinds::tenant::api::{TENANT, TENANT_LABEL, Tenant};
 use crate::kinds::tenant::{facts as tenant_facts, rules as tenant_rules};
 use crate::model::decision;
@@ -56,7 +56,7 @@ pub fn validate(folder: &Folder) -> Result<Vec<Problem>, OpenError> {
     for document in sound {
         let key = document.object.key();
         let found = given.objects.get(&key).map(|object| rules.findings(object)).unwrap_or_default();
-        problems.extend(found.into_iter().map(|finding| located(document, finding)));
+        problems.extend(found.into_iter().map(|(finding, protects)| Problem { protects, ..located(document, finding) }));
     }
     problems.sort_by(|one, other| one.place().cmp(&other.place()));
     problems.dedup();
@@ -131,8 +131,7 @@ struct Rules<'a> {
     settings: Settings,
     /// By the namespace that they want.
     tenants: BTreeMap<String, Vec<Tenant>>,
-    /// Each with whether it is valid.
-    schemas: Vec<(ProvisioningSchema, bool)>,
+    schemas: Vec<ProvisioningSchema>,
     /// By name. What one lacks itself is said of it, not of everyone who names it.
     providers: BTreeMap<String, ProviderFact>,
 }
@@ -143,10 +142,7 @@ impl<'a> Rules<'a> {
         for tenant in given.all::<Tenant>(&TENANT) {
             tenants.entry(tenant.namespace_name().to_owned()).or_default().push(tenant);
         }
-        let schemas = given.all::<ProvisioningSchema>(&SCHEMA).map(|schema| {
-            let valid = schema_rules::lint(&schema).is_empty();
-            (schema, valid)
-        });
+        let schemas = given.all::<ProvisioningSchema>(&SCHEMA);
         let fact = |provider: Provider| {
             let name = provider.metadata.name.clone()?;
             Some((name.clone(), ProviderFact { configured: true, ..provider_fact(&name, &provider) }))
@@ -155,12 +151,17 @@ impl<'a> Rules<'a> {
         Self { given, templates, settings: Settings::default(), tenants, schemas: schemas.collect(), providers }
     }
 
-    fn findings(&self, object: &Object) -> Vec<Finding> {
+    /// What is to be said of an object; of a schema with what of document 000 is at stake.
+    fn findings(&self, object: &Object) -> Vec<(Finding, Option<Clause>)> {
         let resource = object.resource;
+        if resource == &SCHEMA {
+            return match object.parse() {
+                Ok(schema) => self.schema(&schema).into_iter().map(|linted| (linted.finding, Some(linted.protects))).collect(),
+                Err(error) => vec![(Finding::error("ShapeInvalid", error.to_string()), None)],
+            };
+        }
         let found = if resource == &TENANT {
             object.parse().map(|tenant| self.tenant(&tenant))
-        } else if resource == &SCHEMA {
-            object.parse().map(|schema| self.schema(&schema))
         } else if resource == &PROVIDER {
             object.parse().map(|provider| self.provider(&provider))
         } else if resource == &DEPLOYMENT {
@@ -172,7 +173,7 @@ impl<'a> Rules<'a> {
         };
         let mut found = found.unwrap_or_else(|error| vec![Finding::error("ShapeInvalid", error.to_string())]);
         found.extend(self.namespace(object));
-        found
+        found.into_iter().map(|finding| (finding, None)).collect()
     }
 
     /// The namespace may be made by its tenant.
@@ -189,12 +190,12 @@ impl<'a> Rules<'a> {
 
     fn tenant(&self, tenant: &Tenant) -> Vec<Finding> {
         let refused = tenant_rules::check(tenant, &self.settings.system_namespace);
-        let facts = now(tenant_facts::gather(tenant, self.given));
+        let facts = now(tenant_facts::gather(tenant, self.given, &self.settings));
         refused.or_else(|| tenant_rules::consent(tenant, &facts?)).into_iter().collect()
     }
 
-    fn schema(&self, schema: &ProvisioningSchema) -> Vec<Finding> {
-        let mut findings = schema_rules::lint(schema);
+    fn schema(&self, schema: &ProvisioningSchema) -> Vec<Linted> {
+        let mut findings = schema_rules::lint(schema, &self.schemas);
         findings.extend(self.templates.findings(&schema.spec));
         findings
     }
@@ -238,15 +239,18 @@ impl<'a> Rules<'a> {
         let wanted = self
             .schemas
             .iter()
-            .filter(|(schema, _)| schema.spec.product == deployment.spec.product && schema.spec.version == deployment.spec.version);
-        let (valid, invalid): (Vec<_>, Vec<_>) = wanted.partition(|(_, valid)| *valid);
+            .filter(|schema| schema.spec.product == deployment.spec.product && schema.spec.version == deployment.spec.version);
+        let (valid, invalid): (Vec<_>, Vec<_>) = wanted.partition(|schema| schema_rules::is_valid(schema, &self.schemas));
         deployment_facts::Facts {
             tenant_name,
-            tenant: tenant.map(|_| deployment_facts::TenantFact { ready: true, suspended: false }),
-            schema: valid.into_iter().map(|(schema, _)| schema).max_by_key(|schema| schema.spec.revision).cloned(),
-            invalid_schemas: invalid.into_iter().filter_map(|(schema, _)| schema.metadata.name.clone()).collect(),
+            tenant: tenant.map(|_| deployment_facts::TenantFact { ready: true, suspended: false, four_eyes: true }),
+            schema: valid.into_iter().max_by_key(|schema| schema.spec.revision).cloned(),
+            invalid_schemas: invalid.into_iter().filter_map(|schema| schema.metadata.name.clone()).collect(),
             requests: Vec::new(),
             name_taken: false,
+            schemas: Vec::new(),
+            providers: BTreeMap::new(),
+            decisions: Vec::new(),
         }
     }
 }
@@ -283,6 +287,14 @@ impl Read for Given {
 /// The result of reading what was given, which never waits.
 fn now<T>(reading: impl Future<Output = Result<T, WorldError>>) -> Option<T> {
     reading.now_or_never()?.ok()
+}
+
+/// What of the problems is about schemas: their own, and those of files in which one may be hidden.
+#[must_use]
+pub fn of_schemas(problems: Vec<Problem>) -> Vec<Problem> {
+    let of_schema = |object: &str| object.split(' ').next() == Some(SCHEMA.kind);
+    let about = |problem: &Problem| problem.object.as_deref().map_or(problem.reason != "UnknownKind", of_schema);
+    problems.into_iter().filter(about).collect()
 }
 
 /// Whether the problems refuse what was given; warnings do so only when asked to be strict.

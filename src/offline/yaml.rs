@@ -8,6 +8,7 @@
 //! (`AuditRecordList`) taken apart.
 
 mod build;
+pub mod edit;
 mod place;
 mod scalar;
 

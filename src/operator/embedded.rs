@@ -8,13 +8,15 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::guards::{self, EmbeddedRights};
+use super::notify::{self, Events};
 use super::runner::Setup;
 use super::telemetry::Telemetry;
 use crate::engine::kind::Settings;
 use crate::engine::port::{Backends, Clock, Identifiers, World, WorldError};
 use crate::kinds::{self, crd};
 use crate::model::object::Object;
-use crate::model::resource::{BUILT_IN, NAMESPACE, Resource};
+use crate::model::resource::{BUILT_IN, EVENT, NAMESPACE, Resource};
+use crate::world::events;
 use crate::world::memory::{Client, Memory, MemoryOptions, OpenError, Permissions};
 use crate::world::server::{ApiServer, Column, Definition, Identity, WriteOptions};
 use crate::world::store::Store;
@@ -25,7 +27,8 @@ pub const WORKERS: usize = 16;
 /// Everything that is served: the built-in resources and our kinds.
 #[must_use]
 pub fn definitions() -> Vec<Definition> {
-    let built_in = BUILT_IN.iter().map(|resource| Definition {
+    let stored_as_they_come = BUILT_IN.iter().filter(|resource| **resource != &EVENT);
+    let built_in = stored_as_they_come.map(|resource| Definition {
         resource,
         schema: None,
         // A namespace's phase and what holds up its deletion.
@@ -35,12 +38,12 @@ pub fn definitions() -> Vec<Definition> {
         short_names: short_names(resource),
         categories: Vec::new(),
     });
-    built_in.chain(crd::all().iter().map(|defined| from_crd(defined.resource, &defined.crd))).collect()
+    built_in.chain([events::definition()]).chain(crd::all().iter().map(|defined| from_crd(defined.resource, &defined.crd))).collect()
 }
 
 /// Short names that kubectl users know.
 fn short_names(resource: &Resource) -> Vec<String> {
-    let known = [("namespaces", "ns"), ("events", "ev"), ("resourcequotas", "quota")];
+    let known = [("namespaces", "ns"), ("resourcequotas", "quota")];
     known.iter().filter(|(plural, _)| *plural == resource.plural).map(|(_, short)| (*short).to_owned()).collect()
 }
 
@@ -132,14 +135,19 @@ pub fn setup(
         clients.iter().map(|(kind, client)| (*kind, wrap(Arc::new(client.clone())))).collect();
     let outsider = wrap(Arc::new(memory.client(Identity::controller(), Some(Arc::default()))));
     let world_of = move |kind: &'static dyn crate::engine::kind::AnyKind| worlds.get(kind.resource().kind).unwrap_or(&outsider).clone();
+    let teller = memory.client(Identity::controller(), Some(Arc::new(Permissions::of([&notify::ACCESS]))));
+    let telemetry = Telemetry::new("embedded");
+    let events =
+        Events { world: wrap(Arc::new(teller)), clock: clock.clone(), process: "embedded".to_owned(), telemetry: telemetry.clone() };
     let setup = Setup {
         kinds: &kinds::KINDS,
         world_of: Arc::new(world_of),
         backends,
+        notifier: Arc::new(events),
         clock,
         settings: Settings::default(),
         workers: WORKERS,
-        telemetry: Telemetry::new("embedded"),
+        telemetry,
         active: always(),
     };
     (setup, clients)

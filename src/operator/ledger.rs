@@ -2,14 +2,22 @@
 //!
 //! Appending is create-only with a deterministic name, so two writers cannot both take a place in a chain: the loser
 //! reads what is there, adopts it if it is the same record, and takes the next place if not.
+//!
+//! Before the first record of a namespace, the namespace is labelled [`HOLDS_RECORDS`]: from then on its deletion is refused.
+//! It happens here because every record passes here, whatever it is about: a crash in between leaves a label too many, never
+//! a record unprotected. The label is looked for in the cache, so that it costs one read and one write per namespace in all.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::json;
 
 use crate::engine::port::{Clock, Ledger, LedgerError, Query, Read, StoredEntry, World, WorldError};
 use crate::kinds::auditrecord::api::{AuditRecordSpec, RECORD};
-use crate::model::object::{OWNER_UID, Object};
+use crate::model::object::{HOLDS_RECORDS, OWNER_UID, Object, ObjectKey};
 use crate::model::pointer;
 use crate::model::record::{self, ChainHead, RecordDraft, Subject};
+use crate::model::resource::NAMESPACE;
 use crate::model::time::Time;
 
 /// Tries to take a place before giving up: each lost try means that another writer made progress.
@@ -43,10 +51,29 @@ impl ObjectLedger<'_> {
         Ok(rows.into_iter().map(|(_, entry)| entry).collect())
     }
 
+    /// Labels the namespace of a record that is about to be made. One that is absent or going refuses the record itself.
+    async fn mark(&self, namespace: &str) -> Result<(), WorldError> {
+        let key = ObjectKey::new(&NAMESPACE, "", namespace);
+        let is_marked = |namespace: &Arc<Object>| namespace.label(HOLDS_RECORDS) == Some("true");
+        if self.read.get(&key).await?.as_ref().is_some_and(is_marked) {
+            return Ok(());
+        }
+        // What was read may be older than the label.
+        let Some(live) = self.world.get(&key).await? else { return Ok(()) };
+        if is_marked(&live) || live.is_going() {
+            return Ok(());
+        }
+        let mut labels = live.body.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+        labels[HOLDS_RECORDS] = "true".into();
+        let mut object = Object::clone(&live);
+        object.set_metadata("labels", labels);
+        self.world.update(&object).await.map(drop)
+    }
+
     fn object(&self, subject: &Subject, text: &record::Entry, entry: String, hash: crate::model::canonical::Digest) -> Object {
         let namespace = if subject.namespace.is_empty() { self.system_namespace } else { &subject.namespace };
         let mut object = Object::named(&RECORD, namespace, &record::record_name(subject, text.sequence));
-        object.set_metadata("labels", serde_json::json!({ OWNER_UID: subject.uid }));
+        object.set_metadata("labels", json!({ OWNER_UID: subject.uid }));
         object.body["spec"] = serde_json::to_value(AuditRecordSpec::holding(text, entry, hash)).unwrap_or_default();
         object
     }
@@ -75,6 +102,7 @@ impl Ledger for ObjectLedger<'_> {
             let hash = text.digest();
             let entry = record::read_entry(head.as_ref().map_or(1, |head| head.length + 1), text.as_str(), hash.as_str())?;
             let object = self.object(subject, &entry, text.into_string(), hash.clone());
+            self.mark(object.namespace()).await?;
             match self.world.create(&object).await {
                 Ok(_) => return Ok(ChainHead { length: entry.sequence, head: hash }),
                 Err(WorldError::AlreadyExists(_)) => stored = self.entries(subject, self.world).await?,

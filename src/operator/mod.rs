@@ -8,6 +8,7 @@ pub mod fence;
 pub mod guards;
 pub mod leader;
 pub mod ledger;
+pub mod notify;
 pub mod queue;
 pub mod rbac;
 pub mod retry;

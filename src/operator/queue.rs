@@ -87,6 +87,15 @@ impl Queue {
         }
     }
 
+    /// Asks for a pass at this instant at the latest. One that is under way may not have seen why: it is followed by another.
+    pub fn wake_by(&mut self, key: Arc<ObjectKey>, at: Instant) {
+        if self.under_way.contains_key(&key) {
+            self.push(key, Priority::Rest);
+        } else if self.wake_of.get(&key).is_none_or(|before| *before > at) {
+            self.wake_at(key, Some(at));
+        }
+    }
+
     /// The next wake-up.
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
@@ -236,5 +245,19 @@ mod tests {
         queue.wake_due(now + Duration::from_secs(9));
         assert_eq!(drain(&mut queue), ["a/1"]);
         assert_eq!(queue.next_wake(), None);
+    }
+
+    #[test]
+    fn a_wake_up_by_an_instant_never_puts_one_off_and_is_not_lost_by_a_pass_under_way() {
+        let (now, mut queue) = (Instant::now(), Queue::new(2));
+        let second = std::time::Duration::from_secs(1);
+        queue.wake_by(key("a", "x"), now + second);
+        queue.wake_by(key("a", "x"), now + second * 2);
+        assert_eq!(queue.next_wake(), Some(now + second));
+        queue.push(key("a", "y"), Priority::Rest);
+        let under_way = queue.pop().unwrap();
+        queue.wake_by(under_way.clone(), now + second);
+        queue.done(&under_way);
+        assert_eq!(queue.pop(), Some(under_way));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::guards::{BREAK_GLASS, OPERATORS, kept, relayed};
-use super::leader;
+use super::{leader, notify};
 use crate::engine::port::{Access, Verb};
 use crate::kinds::KINDS;
 use crate::kinds::assistantdeployment::api::DEPLOYMENT;
@@ -17,7 +17,7 @@ use crate::kinds::crd;
 use crate::kinds::operatordecision::api::DECISION;
 use crate::kinds::tenant::api::{ADMIN_ROLE, CONSUMER_ROLE, VIEWER_ROLE};
 use crate::model::decision::Act;
-use crate::model::resource::{GROUP, Resource};
+use crate::model::resource::{CORE_EVENT, EVENT, GROUP, Resource};
 
 /// Name of the controller's service account, roles and bindings.
 const CONTROLLER: &str = "mandate";
@@ -76,10 +76,10 @@ fn platform_rules() -> Vec<Value> {
     rules_of(&declared(Resource::is_platform_only))
 }
 
-/// What the kinds, and the election of a leader, declare of some resources.
+/// What the kinds, the election of a leader and the telling of operators declare of some resources.
 fn declared(of: impl Fn(&Resource) -> bool) -> Grants {
     let mut grants = Grants::new();
-    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())).chain([&leader::ACCESS]);
+    let accesses = KINDS.iter().flat_map(|kind| kind.reads().iter().chain(kind.writes())).chain([&leader::ACCESS, &notify::ACCESS]);
     for Access { resource, verbs } in accesses {
         for verb in verbs.iter().filter(|_| of(resource)) {
             let (verb, part) = words(*verb);
@@ -139,6 +139,7 @@ fn people() -> Vec<Role> {
             "Ask for assistants, look at everything, decide in one's own name.",
             vec![
                 all(),
+                json!({"apiGroups": [CORE_EVENT.group, EVENT.group], "resources": [EVENT.plural], "verbs": READ}),
                 ours(vec![DEPLOYMENT.plural], &CHANGE),
                 ours(vec![DECISION.plural], &["create"]),
                 ours(vec![DECISION.plural], &Act::ALL.map(Act::verb)),
@@ -159,11 +160,24 @@ fn people() -> Vec<Role> {
         ),
         role(
             "mandate-break-glass",
-            "Delete records when there is no other way: the group is reached by impersonation and held by nobody.",
-            vec![ours(plurals(&kept()), &["get", "list", "delete"])],
+            "Delete records, or change how they are kept, when there is no other way: the group is reached by impersonation and held by nobody.",
+            vec![
+                ours(plurals(&kept()), &["get", "list", "delete"]),
+                definitions(),
+                json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "delete"]}),
+            ],
             Some(BREAK_GLASS),
         ),
     ]
+}
+
+/// Our definitions, by name: creating them is for whoever installs.
+fn definitions() -> Value {
+    let names: Vec<String> = crd::resources().iter().map(ToString::to_string).collect();
+    json!({
+        "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "resourceNames": names,
+        "verbs": ["get", "update", "patch", "delete"],
+    })
 }
 
 fn described(name: &str, namespace: Option<&str>, purpose: &str) -> Value {

@@ -25,7 +25,7 @@ use super::queue::{Priority, Queue};
 use super::retry::{self, Ended};
 use super::telemetry::Telemetry;
 use crate::engine::kind::{AnyKind, Settings};
-use crate::engine::port::{Backends, Clock, Delta, Feed, Verb, World, WorldError};
+use crate::engine::port::{Backends, Clock, Delta, Feed, Notifier, Verb, World, WorldError};
 use crate::engine::step::{self, Doors, Passed};
 use crate::kinds::operatordecision::api::DECISION;
 use crate::model::condition::{self, Condition, Summary};
@@ -51,6 +51,8 @@ pub struct Setup {
     pub world_of: Arc<dyn Fn(&'static dyn AnyKind) -> Arc<dyn World> + Send + Sync>,
     /// External systems.
     pub backends: Arc<dyn Backends>,
+    /// Who tells operators.
+    pub notifier: Arc<dyn Notifier>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings.
@@ -246,7 +248,12 @@ impl Operator {
         let priority = if change.key.resource == &DECISION { Priority::Human } else { Priority::Rest };
         for reader in self.dependencies.touched_by(change) {
             if by != Some(&reader) && *reader != change.key {
-                running.queue.push(reader, priority);
+                let pause = self.kind_of(&reader).map(AnyKind::pause).unwrap_or_default();
+                if pause.is_zero() || priority == Priority::Human {
+                    running.queue.push(reader, priority);
+                } else {
+                    running.queue.wake_by(reader, Instant::now() + pause);
+                }
             }
         }
     }
@@ -396,7 +403,8 @@ impl Pass {
         let clock = self.setup.clock.as_ref();
         let ledger = ObjectLedger { read: &read, world: &world, clock, system_namespace: &self.setup.settings.system_namespace };
         let backends = CountedCalls::new(self.setup.backends.clone());
-        let doors = Doors { read: &read, world: &world, backends: &backends, ledger: &ledger, clock };
+        let notifier = self.setup.notifier.as_ref();
+        let doors = Doors { read: &read, world: &world, backends: &backends, ledger: &ledger, clock, notifier };
         let pass = AssertUnwindSafe(step::pass(self.kind, &self.key, &doors, &self.setup.settings)).catch_unwind();
         let ended = tokio::select! {
             biased;

@@ -103,6 +103,34 @@ struct OfProvider {
     provider_type: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNotice {
+    channel: &'static str,
+    result: &'static str,
+}
+
+/// How an operator is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// A Kubernetes Event.
+    Event,
+    /// A CloudEvent.
+    CloudEvent,
+}
+
+/// What became of telling an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Told.
+    Delivered,
+    /// Not told by this try.
+    Failed,
+    /// The receiver will never take it.
+    Refused,
+    /// It gave way to newer ones.
+    Dropped,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// What the operator tells of itself. Cheap to clone; all clones are one.
@@ -124,6 +152,8 @@ struct Inner {
     request_seconds: Histograms<OfVerb>,
     calls: Family<OfCall, Counter>,
     call_seconds: Histograms<OfProvider>,
+    notices: Family<OfNotice, Counter>,
+    notices_waiting: Gauge,
     leader: Gauge,
     fencing: Gauge,
     feeds: Feeds,
@@ -155,6 +185,8 @@ impl Telemetry {
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
+            notices: Family::default(),
+            notices_waiting: Gauge::default(),
             leader: Gauge::default(),
             fencing: Gauge::default(),
             feeds: Feeds::default(),
@@ -242,6 +274,26 @@ impl Telemetry {
         };
         self.0.calls.get_or_create(&OfCall { provider_type, outcome }).inc();
         self.0.call_seconds.get_or_create(&OfProvider { provider_type }).observe(took.as_secs_f64());
+    }
+
+    /// An operator was told of an outcome, or was not.
+    pub fn notified(&self, channel: Channel, delivery: Delivery) {
+        let channel = match channel {
+            Channel::Event => "event",
+            Channel::CloudEvent => "cloud_event",
+        };
+        let result = match delivery {
+            Delivery::Delivered => "delivered",
+            Delivery::Failed => "failed",
+            Delivery::Refused => "refused",
+            Delivery::Dropped => "dropped",
+        };
+        self.0.notices.get_or_create(&OfNotice { channel, result }).inc();
+    }
+
+    /// How many CloudEvents wait for their delivery.
+    pub fn notices_waiting(&self, waiting: usize) {
+        self.0.notices_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// This resource is going to be watched; without it the process is not ready.
@@ -332,6 +384,8 @@ impl Inner {
             Unit::Seconds,
             self.call_seconds.clone(),
         );
+        registry.register("notifications", "Tries to tell an operator of an outcome, by channel and result", self.notices.clone());
+        registry.register("notifications_waiting", "CloudEvents that wait for their delivery", self.notices_waiting.clone());
         registry.register("leader", "1 if this process leads, 0 if it stands by", self.leader.clone());
         registry.register("leader_fencing_number", "How often the lease had changed hands when this process took it", self.fencing.clone());
     }

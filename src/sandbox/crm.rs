@@ -1,6 +1,6 @@
 //! A small CRM of a common kind: subscriptions as a plain REST resource, of no vendor in particular.
 //!
-//! External ids are not unique and an `Idempotency-Key` header is not honoured, so a caller has to look up what it may already
+//! A change to what is so already is no effect. External ids are not unique and an `Idempotency-Key` header is not honoured, so a caller has to look up what it may already
 //! have made.
 
 use http::{Method, StatusCode};
@@ -51,7 +51,7 @@ impl Refusal {
 }
 
 /// One subscription, as it is stored and shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Subscription {
     id: String,
@@ -168,12 +168,16 @@ fn create(context: &mut Context<'_>, call: &Call) -> Result<Reply, Refusal> {
 }
 
 fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<Reply, Refusal> {
-    let mut subscription = found(context, id)?;
+    let before = found(context, id)?;
+    let mut subscription = before.clone();
     let Asked { external_id, name, callback_url, enabled } = checked(call)?;
     subscription.external_id = external_id.unwrap_or(subscription.external_id);
     subscription.name = name.unwrap_or(subscription.name);
     subscription.callback_url = callback_url.unwrap_or(subscription.callback_url);
     subscription.enabled = enabled.unwrap_or(subscription.enabled);
+    if subscription == before {
+        return Ok(Reply::ok(compact(&before)));
+    }
     subscription.updated_at = written(context.now);
     settle(context, Operation::Update, subscription).map(Reply::ok)
 }

@@ -1,6 +1,6 @@
 //! The knobs: which requests are disturbed, and how.
 //!
-//! Rules are tried in order for every request to a vendor. Delays and hiding add up; of the faults that replace or maim the
+//! Rules are tried in order for every request to a vendor. Delays, hiding and flaws of the effect add up; of the faults that replace or maim the
 //! reply the first one that applies wins. Control requests below `/_sandbox` are never disturbed.
 
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub enum Fault {
         /// Whole delay in milliseconds.
         milliseconds: u64,
     },
+    /// 400.
+    BadRequest,
     /// 401.
     Unauthorized,
     /// 429 with `Retry-After`.
@@ -58,6 +60,21 @@ pub enum Fault {
     },
     /// No reply ever.
     Hang,
+    /// What the request writes is not what it asked for: a workflow gets a parameter that nobody sent, an assistant another
+    /// first message. The reply shows it.
+    ContentChanged,
+    /// n8n calls a workflow active that the request activates or replaces, and registers none of its webhooks.
+    NotRegistered,
+    /// The assistant that the request creates or changes has no server.
+    ServerDropped,
+}
+
+/// What goes wrong with the effect itself, with a reply that says nothing of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Flaws {
+    pub(super) content_changed: bool,
+    pub(super) not_registered: bool,
+    pub(super) server_dropped: bool,
 }
 
 /// A fault and the requests it strikes: those for which every given criterion holds.
@@ -173,6 +190,8 @@ pub(super) struct Plan {
     pub(super) latency: Duration,
     /// How long reads do not see what is created.
     pub(super) hidden_for: SignedDuration,
+    /// What goes wrong with the effect.
+    pub(super) flaws: Flaws,
     /// What becomes of the reply.
     pub(super) disruption: Option<Disruption>,
 }
@@ -208,6 +227,19 @@ impl Plan {
                 self.hidden_for = self.hidden_for.saturating_add(more);
                 return;
             }
+            Fault::ContentChanged => {
+                self.flaws.content_changed = true;
+                return;
+            }
+            Fault::NotRegistered => {
+                self.flaws.not_registered = true;
+                return;
+            }
+            Fault::ServerDropped => {
+                self.flaws.server_dropped = true;
+                return;
+            }
+            Fault::BadRequest => status(400, None),
             Fault::Unauthorized => status(401, None),
             Fault::TooManyRequests { retry_after_seconds } => status(429, Some(retry_after_seconds)),
             Fault::InternalError => status(500, None),

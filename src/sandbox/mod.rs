@@ -37,7 +37,7 @@ use tokio::net::TcpListener;
 use crate::engine::port::{Clock, Identifiers};
 
 use call::{Call, Reply};
-use faults::{Faults, ReplyFault};
+use faults::{Faults, Flaws, ReplyFault};
 use log::Log;
 use state::{Context, State, written};
 
@@ -198,10 +198,10 @@ impl Sandbox {
         locked(&self.0.faults).rules().to_vec()
     }
 
-    fn perform(&self, vendor: Vendor, call: &Call, hidden_for: SignedDuration) -> Reply {
+    fn perform(&self, vendor: Vendor, call: &Call, hidden_for: SignedDuration, flaws: Flaws) -> Reply {
         let mut state = locked(&self.0.state);
         let keys = &self.0.keys;
-        let context = &mut Context { state: &mut state, ids: self.0.ids.as_ref(), now: self.now(), hidden_for };
+        let context = &mut Context { state: &mut state, ids: self.0.ids.as_ref(), now: self.now(), hidden_for, flaws };
         match vendor {
             Vendor::N8n => n8n::answer(context, &keys.n8n, call),
             Vendor::Vapi => vapi::answer(context, &keys.vapi, call),
@@ -246,7 +246,7 @@ async fn exchange(Shared(sandbox): Shared<Sandbox>, request: Request<Body>) -> R
     let half = plan.latency / 2;
     pause(half).await;
     let effect = plan.disruption.as_ref().is_none_or(|disruption| disruption.effect);
-    let reply = effect.then(|| sandbox.perform(vendor, &call, plan.hidden_for));
+    let reply = effect.then(|| sandbox.perform(vendor, &call, plan.hidden_for, plan.flaws));
     pause(plan.latency - half).await;
     match plan.disruption {
         None => reply.map_or_else(delivery::cut, delivery::whole),

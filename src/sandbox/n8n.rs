@@ -163,6 +163,9 @@ fn create(context: &mut Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut content = content(call)?;
     let digest = content.digest();
     content.complete(|| context.uuid());
+    if context.flaws.content_changed {
+        content.change();
+    }
     let workflow = Workflow::created(new_id(context), content, digest, context.now, context.uuid());
     settle(context, Operation::Create, None, workflow)
 }
@@ -172,7 +175,10 @@ fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<String, Re
     let before = context.state.workflows.get(id).ok_or(Refusal::NoSuchWorkflow)?.clone();
     let digest = content.digest();
     content.complete(|| context.uuid());
-    let after = before.revised(content, digest, context.now, context.uuid());
+    if context.flaws.content_changed {
+        content.change();
+    }
+    let after = before.revised(content, digest, context.now, context.uuid()).registering(!context.flaws.not_registered);
     publishable(context, &after)?;
     settle(context, Operation::Update, Some(before), after)
 }
@@ -182,7 +188,7 @@ fn activate(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {
     if before.active() {
         return Ok(before.rendered());
     }
-    let after = before.activated(context.now);
+    let after = before.activated(context.now).registering(!context.flaws.not_registered);
     publishable(context, &after)?;
     settle(context, Operation::Activate, Some(before), after)
 }

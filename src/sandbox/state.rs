@@ -10,6 +10,7 @@ use crate::engine::port::Identifiers;
 
 use super::calcom::Hook;
 use super::crm::Subscription;
+use super::faults::Flaws;
 use super::log::{Draft, Entry, Log, LogError, Operation, Vendor};
 use super::n8n::Workflows;
 use super::vapi::Assistant;
@@ -136,6 +137,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
     /// How long reads do not see what this request creates.
     pub(super) hidden_for: SignedDuration,
+    /// What goes wrong with the effect of this request.
+    pub(super) flaws: Flaws,
 }
 
 impl Context<'_> {

@@ -181,6 +181,7 @@ fn shaped(status: StatusCode, message: &str) -> Reply {
 fn create(context: &mut Context<'_>, call: &Call) -> Result<String, Refusal> {
     let mut members = checked(call)?;
     members.retain(|_, value| !value.is_null());
+    spoil(&mut members, context);
     let assistant = Assistant::new(context.uuid().to_string(), context.now, context.now, members);
     settle(context, Operation::Create, assistant)
 }
@@ -195,8 +196,19 @@ fn update(context: &mut Context<'_>, call: &Call, id: &str) -> Result<String, Re
             members.insert(key, value)
         };
     }
+    spoil(&mut members, context);
     let after = Assistant::new(before.id, before.created_at, context.now, members);
     settle(context, Operation::Update, after)
+}
+
+/// What was ordered to go wrong with the effect.
+fn spoil(members: &mut Map<String, Value>, context: &Context<'_>) {
+    if context.flaws.content_changed {
+        members.insert("firstMessage".into(), "changed".into());
+    }
+    if context.flaws.server_dropped {
+        members.remove("server");
+    }
 }
 
 fn delete(context: &mut Context<'_>, id: &str) -> Result<String, Refusal> {

@@ -116,12 +116,15 @@ pub enum WatchEvent {
     Deleted(Arc<Object>),
 }
 
+/// Type of a column that shows an object reference as `kind/name`; the column is told as a string.
+pub const REFERENCE: &str = "reference";
+
 /// A printer column of a CRD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Heading.
     pub name: String,
-    /// OpenAPI type: string, integer, boolean, date, number.
+    /// OpenAPI type: string, integer, boolean, date, number; or [`REFERENCE`].
     pub column_type: String,
     /// JSONPath as in the CRD: `.status.conditions[?(@.type=="Ready")].status`.
     pub json_path: String,

@@ -3,6 +3,7 @@
 use crate::Test;
 use crate::control_plane::users::OPERATOR;
 use crate::control_plane::{Controllers, eventually};
+use crate::notify::{Receiver, each_outcome_was_told_once};
 use crate::rig::{Clinic, PATIENCE, condition};
 use crate::tests;
 
@@ -12,7 +13,8 @@ pub fn alone() -> Vec<Test> {
 
 async fn a_folder_becomes_a_verified_assistant() {
     let clinic = Clinic::start(Controllers::Stock).await;
-    let operator = clinic.replica("one", &[]);
+    let receiver = Receiver::start().await;
+    let operator = clinic.replica("one", &["--notify-url", &receiver.url]);
     operator.ready().await;
     clinic.apply();
     clinic.reaches("MANUAL_VERIFICATION").await;
@@ -28,6 +30,7 @@ async fn a_folder_becomes_a_verified_assistant() {
     .await;
 
     clinic.each_effect_once().await;
+    each_outcome_was_told_once(&clinic, &receiver).await;
 
     let records = clinic.plane.folder().join("chain.yaml");
     std::fs::write(&records, clinic.kubectl(&OPERATOR, &["get", "preq,auditrecords", "-n", "acme-dental", "-o", "yaml"])).unwrap();

@@ -156,6 +156,11 @@ async fn completed(clinic: &Clinic) {
     for path in [format!("{path}/{name}"), format!("{OURS}/namespaces/{TENANT}/assistantdeployments/receptionist")] {
         eventually(&path, PATIENCE, || async { is_ready(&clinic.get(&path).await.unwrap()) }).await;
     }
+    let schema = format!("{OURS}/provisioningschemas/recepcionista-ia-1.0-r1");
+    eventually("the schema counts the live assistant", PATIENCE, || async {
+        clinic.get(&schema).await.is_some_and(|found| found["status"]["deployments"]["live"] == 1)
+    })
+    .await;
 }
 
 fn is_ready(object: &Value) -> bool {

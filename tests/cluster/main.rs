@@ -15,12 +15,14 @@ mod ends;
 mod guards;
 mod idle;
 mod lossy;
+mod notify;
 mod ours;
 mod parity;
 mod proxy;
 mod rbac;
 mod readme;
 mod recovery;
+mod release;
 mod replicas;
 mod rig;
 mod rights;
@@ -75,6 +77,7 @@ fn alone() -> Vec<Test> {
         parity::alone(),
         guards::alone(),
         rbac::alone(),
+        release::alone(),
         server::alone(),
         readme::alone(),
         clinic::alone(),

@@ -89,7 +89,11 @@ async fn everybody_may_what_the_generated_roles_say_and_no_more() {
         (controller, "update", "coordination.k8s.io/leases", "mandate-system", true),
         (controller, "update", "coordination.k8s.io/leases", ACME, false),
         (controller, "update", "mandate.dev/tenants/status", "", true),
-        (controller, "update", "mandate.dev/tenants", "", false),
+        (controller, "update", "mandate.dev/tenants", "", true),
+        (controller, "patch", "mandate.dev/tenants", "", false),
+        (controller, "update", "/namespaces", "", true),
+        (controller, "patch", "/namespaces", "", false),
+        (controller, "update", "/namespaces/finalize", "", false),
         (controller, "create", "mandate.dev/auditrecords", ACME, true),
         (controller, "delete", "mandate.dev/auditrecords", ACME, false),
         (controller, "create", "mandate.dev/operatordecisions", ACME, false),
@@ -114,6 +118,9 @@ async fn everybody_may_what_the_generated_roles_say_and_no_more() {
         (glass, "delete", "mandate.dev/auditrecords", ACME, true),
         (glass, "delete", "mandate.dev/operatordecisions", ACME, true),
         (glass, "delete", "mandate.dev/provisioningrequests", ACME, false),
+        (glass, "delete", "/namespaces", "", true),
+        (glass, "update", "/namespaces", "", false),
+        (glass, "update", "/namespaces/finalize", "", false),
     ] {
         assert_eq!(may(&plane, user, groups, verb, resource, namespace).await, allowed, "{user} {verb} {resource} in {namespace:?}");
     }

@@ -3,14 +3,17 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not the outcome expected is printed whole")]
 
 mod calls;
+mod changes;
 mod common_faults;
 mod crashes;
 mod fault_list;
+mod later;
 mod limits;
 mod n8n_clone;
 mod n8n_publish;
 mod n8n_template;
 mod other_systems;
+mod removals;
 pub mod rig;
 mod secrets;
 mod sockets;

@@ -36,9 +36,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
 ];
 
 /// What a kind's files may be called if they are pure.
-const PURE_FILES: [&str; 9] = ["api", "lifecycle", "rules", "decide", "children", "view", "calls", "evidence", "invariants"];
+const PURE_FILES: [&str; 12] =
+    ["api", "lifecycle", "rules", "decide", "children", "view", "calls", "evidence", "invariants", "propagation", "removal", "revisions"];
 /// Pure files of the engine. `audit` is pure although kinds use it: it declares what an invariant is.
-const PURE_ENGINE: [&str; 5] = ["decision", "outcome", "diff", "settle", "audit"];
+const PURE_ENGINE: [&str; 6] = ["decision", "outcome", "diff", "settle", "audit", "news"];
 
 const MAX_FILE: usize = 500;
 const MAX_FUNCTION: usize = 70;

@@ -7,6 +7,7 @@ mod chains;
 mod crds;
 mod folders;
 mod generated;
+mod schema;
 
 use std::io::Write as _;
 use std::path::Path;

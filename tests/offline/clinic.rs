@@ -8,4 +8,5 @@ mod lifecycle;
 mod people;
 mod refusals;
 pub mod rig;
+mod validation;
 mod waits;

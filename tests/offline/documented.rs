@@ -78,7 +78,7 @@ fn reasons_of_an_empty_schema() -> BTreeSet<String> {
         "spec": {"constitutionVersion": "1.0", "product": "recepcionista-ia", "version": "1.0", "revision": 1},
     });
     let schema: ProvisioningSchema = serde_json::from_value(empty).unwrap();
-    lint(&schema).into_iter().map(|finding| finding.reason.to_owned()).collect()
+    lint(&schema, &[]).into_iter().map(|linted| linted.finding.reason.to_owned()).collect()
 }
 
 fn folders() -> Vec<String> {

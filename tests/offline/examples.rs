@@ -111,7 +111,7 @@ fn every_document_fits_its_type_and_the_rules_find_nothing() {
     let expected = ["AssistantDeployment", "Namespace", "Provider", "ProvisioningSchema", "Secret", "Tenant"];
     assert_eq!(kinds, expected.map(str::to_owned).into());
     assert_eq!(all::<Provider>("Provider").len(), 4);
-    assert_eq!(lint(&schema()), []);
+    assert_eq!(lint(&schema(), &[]), []);
     assert_eq!(unfit_inputs(&deployment(), &schema().spec), []);
 }
 

@@ -39,6 +39,13 @@ fn schema() -> Value {
     })
 }
 
+/// The schema as the API server stores it.
+fn published_schema() -> Value {
+    let mut schema = schema();
+    schema["metadata"]["uid"] = "5f0c0f0e-0000-4000-8000-000000000003".into();
+    schema
+}
+
 fn request() -> Value {
     let schema: mandate::kinds::provisioningschema::api::ProvisioningSchema = serde_json::from_value(schema()).unwrap();
     json!({
@@ -131,6 +138,7 @@ fn vectors() -> Vec<Vector> {
         of_object("ProvisioningSchema", &schema(), false),
         of_object("ProvisioningRequest", &request(), false),
         of_object("Evidence", &request(), true),
+        of_object("Evidence", &published_schema(), true),
         record(),
         structure(),
     ]

@@ -5,6 +5,7 @@
 mod client;
 mod delete;
 mod discovery;
+mod events;
 mod forms;
 mod gate;
 mod harness;

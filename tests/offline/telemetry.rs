@@ -18,7 +18,7 @@ use mandate::model::call::ProviderType;
 use mandate::model::object::Object;
 use mandate::model::resource::{NAMESPACE, Resource, SECRET, ours};
 use mandate::operator::retry::Ended;
-use mandate::operator::telemetry::{JsonLines, Telemetry};
+use mandate::operator::telemetry::{Channel, Delivery, JsonLines, Telemetry};
 use regex::Regex;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -44,6 +44,8 @@ fn touched() -> Telemetry {
     telemetry.object_changed(None, Some(&thing("True")));
     telemetry.requested(Verb::UpdateStatus, &THING, "409", second);
     telemetry.called(ProviderType::N8n, "done", second);
+    telemetry.notified(Channel::CloudEvent, Delivery::Failed);
+    telemetry.notices_waiting(4);
     telemetry.feed_live(&THING);
     telemetry.feed_down(&SECRET, &WorldError::Unknown("secret text".into()));
     telemetry.feed_refused(&SECRET);
@@ -117,6 +119,8 @@ async fn counts_follow_what_happened() {
         r#"mandate_watch_restarts_total{resource="secrets",reason="NoAnswer"} 1"#,
         r#"mandate_watch_refused_total{resource="secrets"} 1"#,
         r#"mandate_api_requests_total{verb="update_status",resource="things.mandate.dev",code="409"} 1"#,
+        r#"mandate_notifications_total{channel="cloud_event",result="failed"} 1"#,
+        "mandate_notifications_waiting 4",
         r#"mandate_external_calls_total{provider_type="n8n",outcome="done"} 1"#,
         "mandate_leader 0",
         concat!("mandate_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::report::Reporter;
 use self::state::State;
-use super::{CommandError, Ended, Format};
+use super::{CommandError, Ended, Format, notify};
 use crate::adapters::Adapters;
 use crate::adapters::transport::HttpTransport;
 use crate::engine::kind::Settings;
@@ -31,6 +31,7 @@ use crate::offline::apply::{Agent, Synced};
 use crate::offline::folder::Folder;
 use crate::operator::embedded;
 use crate::operator::guards::EmbeddedRights;
+use crate::operator::notify::{Sink, expire};
 use crate::operator::runner::{Load, Operator};
 use crate::operator::secrets::WorldSecrets;
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -44,6 +45,10 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How long passes under way may take to end. A provider may leave them waiting for a minute; the next start finds out what
 /// became of an exchange that was cut off, as it does after a kill.
 const LAST_PASSES: Duration = Duration::from_secs(1);
+/// How long `--once` waits until what was told is delivered.
+const LAST_NOTICES: Duration = Duration::from_secs(10);
+/// How often Events are looked at that are too old to be kept.
+const EXPIRY: Duration = Duration::from_secs(600);
 /// How long replies under way may take to end.
 const LAST_REPLIES: Duration = Duration::from_millis(500);
 
@@ -71,6 +76,8 @@ pub(super) struct Arguments {
     /// Run without the sandbox
     #[arg(long)]
     no_sandbox: bool,
+    #[command(flatten)]
+    notify: notify::Notifications,
     /// How results are printed
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -99,6 +106,7 @@ struct Running {
     memory: Memory,
     agent: Agent,
     load: watch::Receiver<Load>,
+    sink: Option<Arc<Sink>>,
     trigger: ShutdownTrigger,
     stop: watch::Sender<bool>,
     operator: JoinHandle<Result<(), CommandError>>,
@@ -125,15 +133,18 @@ impl Running {
         if let Some(listener) = sandbox {
             start_sandbox(listener, arguments, &state, (clock.clone(), ids), shutdown.clone(), &mut tasks)?;
         }
-        start_api(api, &state, &memory, clock.clone(), shutdown, &mut tasks)?;
+        start_api(api, &state, &memory, clock.clone(), shutdown.clone(), &mut tasks)?;
 
-        let transport = HttpTransport::new().map_err(failed("starting the HTTP client"))?;
+        let transport = Arc::new(HttpTransport::new().map_err(failed("starting the HTTP client"))?);
         let secrets = WorldSecrets {
             world: Arc::new(memory.client(Identity::controller(), None)),
             system_namespace: Settings::default().system_namespace,
         };
-        let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), clock.clone()));
-        let (setup, _) = embedded::setup(&memory, backends, clock, |world| world);
+        let backends = Arc::new(Adapters::new(transport.clone(), Arc::new(secrets), clock.clone()));
+        let (mut setup, _) = embedded::setup(&memory, backends, clock.clone(), |world| world);
+        let sink = arguments.notify.sink(transport, clock.clone(), setup.telemetry.clone());
+        setup.notifier = notify::both(setup.notifier, sink.as_ref());
+        start_telling(sink.clone(), &memory, clock, shutdown, &mut tasks);
         let operator = Operator::new(setup);
         let load = operator.load();
         let mut stopped = stop.subscribe();
@@ -142,7 +153,7 @@ impl Running {
             ended.map_err(failed("running the operator"))
         });
         let agent = Agent { server: Arc::new(memory.clone()), store: state.store };
-        Ok(Self { memory, agent, load, trigger, stop, operator, tasks })
+        Ok(Self { memory, agent, load, sink, trigger, stop, operator, tasks })
     }
 
     /// Applies the folder until all of it is applied or refused and the operator has nothing to do.
@@ -158,6 +169,9 @@ impl Running {
         };
         let in_time = tokio::time::timeout(Duration::from_secs(arguments.timeout), settled).await;
         let synced = in_time.ok().transpose()?;
+        if let Some(sink) = &self.sink {
+            sink.drained(LAST_NOTICES).await;
+        }
         let good = report::print(&self.memory.snapshot(), arguments.output)?;
         let Some(synced) = synced else {
             eprintln!("not settled within {} s", arguments.timeout);
@@ -298,6 +312,33 @@ fn start_api(
     eprintln!("api       https://{address}  (kubectl --kubeconfig {})", kubeconfig.display());
     tasks.spawn(async move { serve(listener, router, shutdown).await.map_err(failed("serving the Kubernetes API")) });
     Ok(())
+}
+
+/// Delivers what is told, and removes the Events that a cluster would not keep any more.
+fn start_telling(sink: Option<Arc<Sink>>, memory: &Memory, clock: Arc<dyn Clock>, shutdown: Shutdown, tasks: &mut Tasks) {
+    if let Some(sink) = sink {
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            notify::deliver(sink, shutdown.requested()).await;
+            Ok(())
+        });
+    }
+    let world = memory.client(Identity::controller(), None);
+    tasks.spawn(async move {
+        let expiring = async {
+            loop {
+                if let Err(error) = expire(&world, clock.as_ref()).await {
+                    tracing::warn!(%error, "old Events were not removed");
+                }
+                tokio::time::sleep(EXPIRY).await;
+            }
+        };
+        tokio::select! {
+            () = expiring => {}
+            () = shutdown.requested() => {}
+        }
+        Ok(())
+    });
 }
 
 /// Names, sizes and times of everything in the folder: differs when a file changed.

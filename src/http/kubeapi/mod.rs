@@ -42,6 +42,7 @@ use super::auth::Authenticator;
 use super::host::Hosts;
 use super::serve::Shutdown;
 use crate::engine::port::Clock;
+use crate::world::events::BothEvents;
 use crate::world::server::{ApiServer, Authorizer, Identity};
 
 /// What the API is made of.
@@ -80,8 +81,9 @@ impl KubeApi {
     /// # Errors
     /// A printer column whose path cannot be parsed.
     pub fn router(self) -> Result<Router, ColumnError> {
-        let tables = Tables::of(self.server.definitions())?;
-        let api = Arc::new(Api { parts: self, tables, pages: Pages::default() });
+        let parts = Self { server: Arc::new(BothEvents::of(self.server)), ..self };
+        let tables = Tables::of(parts.server.definitions())?;
+        let api = Arc::new(Api { parts, tables, pages: Pages::default() });
         let inside = Router::new()
             .route("/version", get(|| async { json(StatusCode::OK, &discovery::server_version()) }))
             .route("/openapi/{*rest}", get(openapi))

@@ -11,7 +11,7 @@ use super::json_path::{JsonPath, JsonPathError};
 use super::query::IncludeObject;
 use crate::model::object::Object;
 use crate::model::resource::Resource;
-use crate::world::server::{Column, Definition};
+use crate::world::server::{Column, Definition, REFERENCE};
 
 /// The tables of all resources, with their paths parsed once.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ struct Heading<'a> {
 }
 
 impl Tables {
-    /// Tables for definitions: Name first, Age last unless a column of that name exists.
+    /// Tables for definitions: Name first and Age last, unless a definition has columns of these names itself.
     ///
     /// # Errors
     /// The first column with a path that cannot be parsed.
@@ -116,13 +116,15 @@ impl Tables {
 }
 
 fn columns(definition: &Definition) -> Result<Vec<TableColumn>, ColumnError> {
-    let mut all = vec![column("Name", "string", ".metadata.name", "Name of the object, unique for its resource and namespace.")];
-    all.extend(definition.columns.iter().cloned());
-    if !definition.columns.iter().any(|column| column.name.eq_ignore_ascii_case("age")) {
+    let lacks = |name: &str| !definition.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let name =
+        lacks("name").then(|| column("Name", "string", ".metadata.name", "Name of the object, unique for its resource and namespace."));
+    let mut all: Vec<Column> = name.into_iter().chain(definition.columns.iter().cloned()).collect();
+    if lacks("age") && lacks("last seen") {
         all.push(column("Age", "date", ".metadata.creationTimestamp", "Time since the object was created."));
     }
-    let compiled = all.into_iter().enumerate().map(|(position, column)| match JsonPath::parse(&column.json_path) {
-        Ok(path) => Ok(TableColumn { column, format: if position == 0 { "name" } else { "" }, path }),
+    let compiled = all.into_iter().map(|column| match JsonPath::parse(&column.json_path) {
+        Ok(path) => Ok(TableColumn { format: if column.name == "Name" { "name" } else { "" }, column, path }),
         Err(error) => Err(ColumnError { resource: definition.resource, column: column.name, error }),
     });
     compiled.collect()
@@ -160,6 +162,7 @@ impl<'a> TableView<'a> {
 impl TableColumn {
     fn heading(&self) -> Heading<'_> {
         let Column { name, column_type, json_path: _, priority, description } = &self.column;
+        let column_type = if column_type == REFERENCE { "string" } else { column_type };
         Heading { name, column_type, format: self.format, description, priority: *priority }
     }
 
@@ -171,6 +174,7 @@ impl TableColumn {
         };
         match self.column.column_type.as_str() {
             "string" => found.iter().map(|value| printed(value)).collect::<Vec<_>>().join(" ").into(),
+            REFERENCE => reference(first),
             "integer" => first.as_i64().map_or(Value::Null, Value::from),
             "number" => first.as_f64().map_or(Value::Null, |number| json!(number)),
             "boolean" => first.as_bool().map_or(Value::Null, Value::from),
@@ -181,6 +185,12 @@ impl TableColumn {
             _ => Value::Null,
         }
     }
+}
+
+/// `kind/name`, as kubectl takes it.
+fn reference(value: &Value) -> Value {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    format!("{}/{}", text("kind").to_lowercase(), text("name")).into()
 }
 
 fn printed(value: &Value) -> String {

@@ -6,9 +6,12 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kinds::provisioningrequest::api::SchemaPin;
 use crate::kinds::provisioningschema::api::Product;
 use crate::model::condition::Condition;
-use crate::model::decision::Via;
+use crate::model::decision::{Offer, Via};
+use crate::model::failure::Failure;
+use crate::model::journal::{CallEntry, Calls, GroupMut, StepEntry, TakenDecision};
 use crate::model::record::ChainHead;
 use crate::model::resource::{Resource, ours};
 
@@ -135,7 +138,137 @@ pub struct AssistantDeploymentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub webhooks: Vec<WebhookStatus>,
+    /// The schema revision that the live assistant is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaPin>,
     /// The audit chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
+    /// What a person may decide now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Offer>,
+    /// Cutover and propagation: the only part that is not computed.
+    #[serde(default, skip_serializing_if = "DeploymentJournal::is_empty")]
+    pub journal: DeploymentJournal,
+}
+
+/// One request, of the deployment's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestRef {
+    /// Name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID.
+    #[schemars(length(max = 36))]
+    pub uid: String,
+}
+
+/// A step of a cutover, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum CutoverStep {
+    /// The new assistant's integrations are switched on.
+    EnableNew,
+    /// The old assistant's integrations are switched off.
+    DisableOld,
+}
+
+/// A verified update takes over. What the old assistant was made of is then removed by its own request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cutover {
+    /// Who served before; none when nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RequestRef>,
+    /// Who serves from now on.
+    pub to: RequestRef,
+    /// Steps begun so far.
+    #[schemars(length(max = 2))]
+    pub steps: Vec<StepEntry<CutoverStep>>,
+}
+
+impl Cutover {
+    /// Why it failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.steps.iter().find_map(StepEntry::failure)
+    }
+
+    /// Whether both steps are recorded done.
+    #[must_use]
+    pub fn is_switched(&self) -> bool {
+        self.steps.iter().any(|entry| entry.step == CutoverStep::DisableOld && entry.done_at.is_some())
+    }
+}
+
+/// The step of a propagation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum PropagationStep {
+    /// Workflows and assistant are brought to the newer revision in place.
+    UpdateInPlace,
+}
+
+/// A higher revision of the version reaches the live assistant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Propagation {
+    /// Whose parts are updated.
+    pub request: RequestRef,
+    /// Revision before.
+    pub from: SchemaPin,
+    /// Revision afterwards.
+    pub to: SchemaPin,
+    /// The step, once it has begun.
+    #[schemars(length(max = 1))]
+    pub steps: Vec<StepEntry<PropagationStep>>,
+}
+
+impl Propagation {
+    /// Whether it is recorded done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.steps.iter().any(|entry| entry.done_at.is_some())
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.steps.iter().find_map(StepEntry::failure)
+    }
+}
+
+/// Intents and results of a deployment's own calls, and decisions on them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentJournal {
+    /// The newest cutover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutover: Option<Cutover>,
+    /// The newest propagation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<Propagation>,
+    /// Decisions acted upon, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub decisions: Vec<TakenDecision>,
+}
+
+impl DeploymentJournal {
+    fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+impl Calls for DeploymentJournal {
+    fn calls(&self) -> Vec<&CallEntry> {
+        let cutover = self.cutover.iter().flat_map(|cutover| &cutover.steps).flat_map(StepEntry::all_calls);
+        let propagation = self.propagation.iter().flat_map(|propagation| &propagation.steps).flat_map(StepEntry::all_calls);
+        cutover.chain(propagation).collect()
+    }
+
+    fn groups_mut(&mut self) -> Vec<GroupMut<'_>> {
+        let cutover = self.cutover.iter_mut().flat_map(|cutover| &mut cutover.steps).flat_map(StepEntry::groups_mut);
+        let propagation = self.propagation.iter_mut().flat_map(|propagation| &mut propagation.steps).flat_map(StepEntry::groups_mut);
+        cutover.chain(propagation).collect()
+    }
 }

@@ -4,15 +4,20 @@ use serde_json::json;
 
 use super::api::{AssistantDeployment, DEPLOYMENT};
 use crate::engine::decision::{Child, ChildMode, Owner};
-use crate::kinds::provisioningrequest::api::{DeploymentRef, ProvisioningRequestSpec, REQUEST, RequestReason, SchemaPin};
+use crate::kinds::provisioningrequest::api::{DeploymentRef, ProvisioningRequestSpec, REQUEST, RequestReason, SchemaPin, request_name};
 use crate::kinds::provisioningschema::api::ProvisioningSchema;
 use crate::kinds::tenant::api::TENANT_LABEL;
 use crate::model::object::{FINALIZER, Object};
 
-/// Name of an attempt's request.
-#[must_use]
-pub fn request_name(deployment: &str, attempt: u32) -> String {
-    format!("{deployment}-{attempt}")
+/// Which attempt a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Number, from 1.
+    pub number: u32,
+    /// Attempt that its webhook paths come from.
+    pub path: u32,
+    /// Why it is made.
+    pub reason: RequestReason,
 }
 
 /// The inputs of an attempt, frozen.
@@ -21,7 +26,7 @@ pub fn request_spec(
     deployment: &AssistantDeployment,
     tenant: &str,
     schema: &ProvisioningSchema,
-    attempt: u32,
+    attempt: &Attempt,
 ) -> Option<ProvisioningRequestSpec> {
     let spec = &deployment.spec;
     Some(ProvisioningRequestSpec {
@@ -32,9 +37,9 @@ pub fn request_spec(
         schema_ref: SchemaPin { name: schema.metadata.name.clone()?, digest: schema.spec.digest().ok()? },
         operator: spec.operator.clone(),
         via: spec.via,
-        attempt,
-        path_attempt: attempt,
-        reason: RequestReason::Initial,
+        attempt: attempt.number,
+        path_attempt: attempt.path,
+        reason: attempt.reason,
         demo: spec.demo,
         providers: spec.providers.clone(),
         credentials: spec.credentials.clone(),

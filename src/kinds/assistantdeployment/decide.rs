@@ -1,117 +1,126 @@
-//! What shall be for a deployment: its first request, and what that request has come to.
+//! What shall be for a deployment: its requests, and what they have come to.
 
-use super::api::{AssistantDeployment, AssistantDeploymentStatus};
+use super::api::{AssistantDeployment, AssistantDeploymentStatus, DeploymentJournal};
+use super::children::{self, Attempt};
 use super::facts::Facts;
-use super::{children, rules};
+use super::{evidence, rules, view, work};
 use crate::engine::decision::{Child, Decision, Finalizer};
 use crate::engine::kind::Around;
-use crate::kinds::provisioningrequest::api::{ProvisioningRequest, State};
-use crate::kinds::status_value;
-use crate::model::condition::{self, READY, Summary};
+use crate::kinds::provisioningrequest::api::{RequestReason, State, request_name};
+use crate::kinds::{decisions, status_value};
+use crate::model::condition::{self, Summary};
+use crate::model::decision::{Act, Stand};
 use crate::model::finding::{Finding, Severity};
+use crate::model::journal::Calls;
+use crate::model::time::Time;
 
 /// Decides.
 pub fn decide(deployment: &AssistantDeployment, facts: &Facts, around: &Around<'_>) -> Decision {
     let going = deployment.metadata.deletion_timestamp.is_some();
-    let current = facts.requests.last();
-    let (summary, children) = match current {
-        Some(request) if going => (leaving(facts, request), Vec::new()),
-        Some(request) => (following(deployment, request), Vec::new()),
-        None if going => (Summary::Progressing(Finding::waiting("Deleting", "nothing was provisioned; it goes now")), Vec::new()),
-        None => first(deployment, facts),
-    };
     let before = deployment.status.clone().unwrap_or_default();
+    let mut journal = before.journal.clone();
+    take_decisions(deployment, facts, &mut journal, around.now);
+    work::advance(deployment, facts, &mut journal, around.now);
+    let calls = if going { Vec::new() } else { work::due(deployment, facts, &mut journal, around.now) };
+    let (held, children) = if going { (None, Vec::new()) } else { next_request(deployment, facts, &journal) };
+    let summary = view::summary(deployment, facts, &journal, held);
+    let mut observations = summary.observations();
+    observations.extend(view::up_to_date(deployment, facts, &journal));
     let generation = deployment.metadata.generation.unwrap_or_default();
-    let request_status = current.and_then(|request| request.status.as_ref());
+    let newest = facts.newest();
+    let shown = facts.live().or(newest).and_then(|request| request.status.as_ref());
+    let wake =
+        journal.calls().into_iter().filter(|call| call.is_open()).filter_map(|call| call.waits.as_ref()).map(|waits| waits.retry_at).min();
     let status = AssistantDeploymentStatus {
-        conditions: condition::merge(&before.conditions, &summary.observations(), generation, around.now),
+        conditions: condition::merge(&before.conditions, &observations, generation, around.now),
         observed_generation: generation,
-        request: current.and_then(|request| request.metadata.name.clone()),
-        attempt: current.map(|request| request.spec.attempt),
-        webhooks: request_status.map(|status| status.webhooks.clone()).unwrap_or_default(),
+        request: newest.and_then(|request| request.metadata.name.clone()),
+        attempt: newest.map(|request| request.spec.attempt),
+        webhooks: shown.map(|status| status.webhooks.clone()).unwrap_or_default(),
+        schema: facts.live().map(|live| work::live_pin(&journal, live)),
         chain: around.chain.head.clone(),
+        decision: evidence::offer(deployment, &journal),
+        journal,
     };
-    let needed = !children.is_empty() || has_outside(facts) || (current.is_some() && !going);
+    let needed = !children.is_empty() || has_outside(facts) || (newest.is_some() && !going);
     Decision {
         finalizer: if needed { Finalizer::Present } else { Finalizer::Absent },
+        records: view::records(&status.journal),
         children,
         status: status_value(&status),
+        calls,
+        wake,
         ..Decision::default()
     }
 }
 
-/// The first request, or why there is none yet.
-fn first(deployment: &AssistantDeployment, facts: &Facts) -> (Summary, Vec<Child>) {
-    if let Some(finding) = rules::held_back(deployment, facts) {
-        let summary = if finding.severity == Severity::Error { Summary::Stalled(finding) } else { Summary::Progressing(finding) };
-        return (summary, Vec::new());
+/// Acts upon decisions on what the deployment's own calls have met.
+fn take_decisions(deployment: &AssistantDeployment, facts: &Facts, journal: &mut DeploymentJournal, now: Time) {
+    let four_eyes = facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
+    while let Some(offer) = evidence::offer(deployment, journal) {
+        let stand = Stand { offer: Some(&offer), submitter: &deployment.spec.operator, four_eyes, now };
+        let Some(taken) = decisions::first_passing(&facts.decisions, &journal.decisions, &stand, now) else { return };
+        let act = taken.act;
+        journal.decisions.push(taken);
+        if act == Act::Retry {
+            work::retry(journal);
+        }
     }
-    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+}
+
+/// The next request, or why there is none yet.
+fn next_request(deployment: &AssistantDeployment, facts: &Facts, journal: &DeploymentJournal) -> (Option<Summary>, Vec<Child>) {
+    let Some(attempt) = next_attempt(deployment, facts, journal) else { return (None, Vec::new()) };
+    // A person has decided on the retry: it waits in PENDING for what holds it back, as a request.
+    let held = rules::held_back(deployment, facts)
+        .filter(|finding| attempt.reason != RequestReason::Retry || finding.severity == Severity::Error || facts.schema.is_none());
+    if let Some(finding) = held {
+        let summary = if finding.severity == Severity::Error { Summary::Stalled(finding) } else { Summary::Progressing(finding) };
+        return (Some(summary), Vec::new());
+    }
+    let name = request_name(deployment.metadata.name.as_deref().unwrap_or_default(), attempt.number);
     if facts.name_taken {
-        let message = format!(
-            "ProvisioningRequest {} exists and is not of this deployment: use another metadata.name",
-            children::request_name(name, 1)
-        );
-        return (Summary::Stalled(Finding::error("NameTaken", message)), Vec::new());
+        let message = format!("ProvisioningRequest {name} exists and is not of this deployment: use another metadata.name");
+        return (Some(Summary::Stalled(Finding::error("NameTaken", message))), Vec::new());
     }
     let spec = facts
         .schema
         .as_ref()
         .zip(facts.tenant_name.as_deref())
-        .and_then(|(schema, tenant)| children::request_spec(deployment, tenant, schema, 1));
+        .and_then(|(schema, tenant)| children::request_spec(deployment, tenant, schema, &attempt));
     let child = spec.as_ref().and_then(|spec| children::request(deployment, spec));
-    let finding = Finding::waiting("Requesting", format!("ProvisioningRequest {} is being made", children::request_name(name, 1)));
-    (Summary::Progressing(finding), child.into_iter().collect())
+    let finding = Finding::waiting("Requesting", format!("ProvisioningRequest {name} is being made"));
+    (Some(Summary::Progressing(finding)), child.into_iter().collect())
 }
 
-/// A live deployment stands where its request stands.
-fn following(deployment: &AssistantDeployment, request: &ProvisioningRequest) -> Summary {
-    let name = request.metadata.name.as_deref().unwrap_or_default();
-    let state = request.status.as_ref().and_then(|status| status.state).unwrap_or_default();
-    let conditions = request.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let said = conditions.iter().find(|condition| condition.kind == READY).map(|condition| condition.message.as_str()).unwrap_or_default();
-    let edited = edited(deployment, request);
-    match state {
-        State::Completed if edited => Summary::Progressing(Finding::waiting(
-            "EditPending",
-            format!("the spec differs from what {name} provisioned; the edit waits for its own request"),
-        )),
-        State::Completed => Summary::Ready(Finding::info("Completed", format!("provisioned by {name} and verified by an operator"))),
-        State::Failed => Summary::Stalled(Finding::error("RequestFailed", format!("{name}: {said}"))),
-        State::ManualVerification => Summary::Awaiting(Finding::waiting("AwaitingVerification", format!("{name}: {said}"))),
-        State::Pending
+/// Which request is to be made now. Nothing automatic leaves FAILED; what was rolled back is not tried again unasked.
+fn next_attempt(deployment: &AssistantDeployment, facts: &Facts, journal: &DeploymentJournal) -> Option<Attempt> {
+    let Some(newest) = facts.newest() else { return Some(Attempt { number: 1, path: 1, reason: RequestReason::Initial }) };
+    let number = newest.spec.attempt + 1;
+    let status = newest.status.as_ref()?;
+    let retried = status.journal.last_settled().is_some_and(|taken| taken.act == Act::Retry);
+    match status.state.unwrap_or_default() {
+        State::Failed | State::RolledBack if retried => {
+            Some(Attempt { number, path: newest.spec.path_attempt, reason: RequestReason::Retry })
+        }
+        State::Completed | State::RolledBack if view::is_edited(deployment, newest) && !work::is_cutting_over(journal, facts) => {
+            Some(Attempt { number, path: number, reason: RequestReason::Update })
+        }
+        State::Completed
+        | State::Failed
+        | State::RolledBack
+        | State::RollingBack
+        | State::Pending
         | State::SchemaInterpreting
         | State::WorkflowsCloning
         | State::WebhooksAssigning
         | State::IntegrationsConfiguring
-        | State::VapiConfiguring => Summary::Progressing(Finding::waiting("Provisioning", format!("{name} is on its way"))),
+        | State::VapiConfiguring
+        | State::ManualVerification => None,
     }
 }
 
-/// Whether the spec asks for something else than the request provisioned. Who asks and how is no edit; nor is suspend.
-fn edited(deployment: &AssistantDeployment, request: &ProvisioningRequest) -> bool {
-    let (wanted, done) = (&deployment.spec, &request.spec);
-    wanted.product != done.product_type
-        || wanted.version != done.version
-        || wanted.demo != done.demo
-        || wanted.providers != done.providers
-        || wanted.credentials != done.credentials
-        || wanted.parameters != done.parameters
-}
-
-/// Whether any request left, or may have left, something outside.
+/// Whether any request left, or may have left, something outside that is its own to remove.
 fn has_outside(facts: &Facts) -> bool {
-    let journals = facts.requests.iter().filter_map(|request| request.status.as_ref()).map(|status| &status.journal);
-    journals.into_iter().any(|journal| journal.outside().next().is_some())
-}
-
-/// A deployment that is being deleted.
-fn leaving(facts: &Facts, request: &ProvisioningRequest) -> Summary {
-    let name = request.metadata.name.as_deref().unwrap_or_default();
-    if !has_outside(facts) {
-        return Summary::Progressing(Finding::waiting("Deleting", "nothing was left outside; it goes now"));
-    }
-    let message =
-        format!("deletion waits: {name} left resources outside; nothing outside is removed or orphaned silently, an operator must decide");
-    Summary::Awaiting(Finding::waiting("AwaitingDecision", message))
+    facts.requests.iter().filter_map(|request| request.status.as_ref()).any(|status| status.journal.is_held())
 }

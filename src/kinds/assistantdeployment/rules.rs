@@ -21,6 +21,18 @@ pub fn unplaced(deployment: &AssistantDeployment, facts: &Facts) -> Vec<Finding>
     in_a_tenant(deployment, facts).into_iter().chain(schema_exists(deployment, facts)).collect()
 }
 
+/// Why a higher revision does not reach the live assistant now.
+#[must_use]
+pub fn holds_propagation(deployment: &AssistantDeployment, facts: &Facts) -> Option<Finding> {
+    if deployment.spec.suspend {
+        return Some(Finding::waiting("Suspended", "spec.suspend is true: set it to false and the newer revision reaches the assistant"));
+    }
+    let newest = facts.newest()?;
+    let name = newest.metadata.name.as_deref().unwrap_or_default();
+    let open = facts.live().is_none_or(|live| live.metadata.uid != newest.metadata.uid);
+    open.then(|| Finding::waiting("PropagationPending", format!("{name} is to end first, on the revision that it is pinned to")))
+}
+
 fn in_a_tenant(deployment: &AssistantDeployment, facts: &Facts) -> Option<Finding> {
     let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
     let Some(name) = &facts.tenant_name else {

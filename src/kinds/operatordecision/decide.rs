@@ -11,17 +11,19 @@ use crate::model::decision::{self, Stand};
 use crate::model::finding::{Finding, Severity};
 
 /// Reasons that end a decision: those that a judgement in the journal may give.
-const FINAL: [&str; 14] = [
+const FINAL: [&str; 16] = [
     "Accepted",
     "Superseded",
     "SubjectKindUnknown",
     "SubjectReplaced",
+    "WrongNamespace",
     "Expired",
     "OperatorMissing",
     "OperatorNotAPerson",
     "NothingToDecide",
     "HashMoved",
     "ActNotOffered",
+    "PropagationIncomplete",
     "NoteMissing",
     "ChecklistIncomplete",
     "ChecklistUnknownItem",
@@ -81,12 +83,19 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
     let void = |finding| Fate::Judged(DecisionVerdict::Void, finding);
     match facts {
         Facts::KindUnknown => {
-            let message = format!("spec.subject.kind {} takes no decisions: ProvisioningRequest does", spec.subject.kind);
+            let message = format!(
+                "spec.subject.kind {} takes no decisions: AssistantDeployment, ProvisioningRequest, ProvisioningSchema and Tenant do",
+                spec.subject.kind
+            );
             void(Finding::error("SubjectKindUnknown", message).at("/spec/subject/kind"))
         }
         Facts::Successor => {
             let message = format!("{} {} is another object of the same name: decide on it anew", spec.subject.kind, spec.subject.name);
             void(Finding::error("SubjectReplaced", message).at("/spec/subject/uid"))
+        }
+        Facts::Misplaced(system) => {
+            let message = format!("{} belongs to the platform: decide on it in namespace {system}", spec.subject.kind);
+            void(Finding::error("WrongNamespace", message).at("/metadata/namespace"))
         }
         Facts::SubjectMissing if spec.expires_at.is_some_and(|expires_at| around.now >= expires_at) => {
             void(Finding::error("Expired", format!("{} {} did not appear in time", spec.subject.kind, spec.subject.name)))
@@ -105,8 +114,9 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
 
 fn judged(object: &OperatorDecision, subject: &SubjectFact, around: &Around<'_>) -> Fate {
     let spec = &object.spec;
-    if let Some(first) = subject.taken.iter().find(|taken| taken.hash == spec.subject.hash) {
-        let message = format!("{} ({:?}) on the same evidence came first", first.name, first.act);
+    let settled = subject.taken.iter().find(|taken| taken.act.settles() && taken.hash == spec.subject.hash);
+    if let Some(first) = settled.filter(|_| spec.act.settles()) {
+        let message = format!("{} ({:?} by {}) on the same evidence came first", first.name, first.act, first.operator);
         return Fate::Judged(DecisionVerdict::Superseded, Finding::error("Superseded", message));
     }
     let stand = Stand { offer: subject.offer.as_ref(), submitter: &subject.submitter, four_eyes: subject.four_eyes, now: around.now };

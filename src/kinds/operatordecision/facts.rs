@@ -1,19 +1,29 @@
 //! What a decision's own fate depends on: its subject.
 
+use serde_json::Value;
+
 use super::api::OperatorDecision;
+use crate::engine::kind::Settings;
 use crate::engine::port::{Read, WorldError};
-use crate::kinds::provisioningrequest::api::{ProvisioningRequest, REQUEST, State};
+use crate::kinds::assistantdeployment::api::DEPLOYMENT;
+use crate::kinds::provisioningrequest::api::REQUEST;
+use crate::kinds::provisioningschema::api::SCHEMA;
 use crate::kinds::tenant::api::{TENANT, TENANT_LABEL, Tenant};
 use crate::model::decision::Offer;
 use crate::model::journal::TakenDecision;
-use crate::model::object::ObjectKey;
-use crate::model::resource::NAMESPACE;
+use crate::model::object::{Object, ObjectKey};
+use crate::model::resource::{NAMESPACE, Resource};
+
+/// Kinds that take decisions. Each offers them in `status.decision` and keeps the taken ones in `status.journal.decisions`.
+const SUBJECTS: [&Resource; 4] = [&DEPLOYMENT, &REQUEST, &SCHEMA, &TENANT];
 
 /// Facts.
 #[derive(Debug)]
 pub enum Facts {
     /// Nothing of this kind can be decided on.
     KindUnknown,
+    /// The subject belongs to the platform, and the decision is not in the platform's namespace, which this is.
+    Misplaced(String),
     /// There is no such subject now.
     SubjectMissing,
     /// The subject has another UID: a successor of the same name.
@@ -31,32 +41,37 @@ pub struct SubjectFact {
     pub ended: bool,
     /// What it has acted upon.
     pub taken: Vec<TakenDecision>,
-    /// Who submitted what is decided on.
+    /// Who submitted what is decided on; empty where nobody did.
     pub submitter: String,
     /// Whether its tenant demands four eyes.
     pub four_eyes: bool,
 }
 
 /// Gathers the facts.
-pub async fn gather(decision: &OperatorDecision, read: &dyn Read) -> Result<Facts, WorldError> {
+pub async fn gather(decision: &OperatorDecision, read: &dyn Read, settings: &Settings) -> Result<Facts, WorldError> {
     let subject = &decision.spec.subject;
     let namespace = decision.metadata.namespace.as_deref().unwrap_or_default();
-    if subject.kind != REQUEST.kind {
-        return Ok(Facts::KindUnknown);
+    let Some(resource) = SUBJECTS.into_iter().find(|resource| resource.kind == subject.kind) else { return Ok(Facts::KindUnknown) };
+    if !resource.namespaced && namespace != settings.system_namespace {
+        return Ok(Facts::Misplaced(settings.system_namespace.clone()));
     }
-    let Some(object) = read.get(&ObjectKey::new(&REQUEST, namespace, &subject.name)).await? else { return Ok(Facts::SubjectMissing) };
+    let Some(object) = read.get(&ObjectKey::new(resource, namespace, &subject.name)).await? else { return Ok(Facts::SubjectMissing) };
     if object.uid() != subject.uid {
         return Ok(Facts::Successor);
     }
-    let Ok(request) = object.parse::<ProvisioningRequest>() else { return Ok(Facts::SubjectMissing) };
-    let status = request.status.unwrap_or_default();
+    let four_eyes = if resource.namespaced { four_eyes(namespace, read).await? } else { false };
     Ok(Facts::Subject(SubjectFact {
-        ended: matches!(status.state, Some(State::Completed | State::Failed)),
-        offer: status.decision,
-        taken: status.journal.decisions,
-        submitter: request.spec.operator,
-        four_eyes: four_eyes(namespace, read).await?,
+        ended: matches!(object.body.pointer("/status/state").and_then(Value::as_str), Some("ROLLED_BACK")),
+        offer: part(&object, "/status/decision"),
+        taken: part(&object, "/status/journal/decisions").unwrap_or_default(),
+        submitter: if resource.namespaced { part(&object, "/spec/operator").unwrap_or_default() } else { String::new() },
+        four_eyes,
     }))
+}
+
+/// A part of the subject, if it is there in its shape.
+fn part<T: serde::de::DeserializeOwned>(object: &Object, pointer: &str) -> Option<T> {
+    T::deserialize(object.body.pointer(pointer)?).ok()
 }
 
 /// Whether the tenant of this namespace demands four eyes; without a tenant nobody can waive it.

@@ -1,11 +1,14 @@
 //! Provider: an external system, how it is reached, and what is proven of it.
 
+use std::time::Duration;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::call::ProviderType;
+use crate::model::call::{ProviderTarget, ProviderType, SecretKey};
 use crate::model::condition::Condition;
+use crate::model::limits::CALL_DEADLINE;
 use crate::model::name::DnsLabel;
 use crate::model::record::ChainHead;
 use crate::model::resource::{Resource, ours};
@@ -117,4 +120,22 @@ pub struct ProviderStatus {
     /// The audit chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
+}
+
+impl Provider {
+    /// How it is reached.
+    #[must_use]
+    pub fn target(&self, name: &str) -> ProviderTarget {
+        let spec = &self.spec;
+        let limits = spec.limits.as_ref();
+        ProviderTarget {
+            name: name.to_owned(),
+            provider_type: spec.provider_type,
+            base_url: spec.connection.base_url.trim_end_matches('/').to_owned(),
+            secret: spec.secret_ref.as_ref().map(|secret| SecretKey { name: secret.name.clone(), key: secret.key.clone() }),
+            timeout: spec.connection.timeout_seconds.map_or(CALL_DEADLINE, |seconds| Duration::from_secs(seconds.into())),
+            concurrency: limits.and_then(|limits| limits.concurrency).unwrap_or(8),
+            per_minute: limits.and_then(|limits| limits.per_minute).unwrap_or(0),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::engine::audit::Invariant;
 use crate::engine::decision::Decision;
 use crate::engine::kind::{Around, Kind, Settings};
 use crate::engine::port::{Access, Read, Verb, WorldError};
+use crate::model::journal::NoCalls;
 use crate::model::resource::{Resource, SECRET};
 
 /// The kind.
@@ -20,6 +21,7 @@ pub struct ProviderKind;
 impl Kind for ProviderKind {
     type Object = api::Provider;
     type Facts = facts::Facts;
+    type Journal = NoCalls;
     const RESOURCE: &'static Resource = &api::PROVIDER;
     const CHILDREN: &'static [&'static Resource] = &[];
     const READS: &'static [Access] = &[

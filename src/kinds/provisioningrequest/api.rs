@@ -142,6 +142,10 @@ pub enum State {
     Completed,
     /// Halted; nothing automatic leaves it.
     Failed,
+    /// What was left outside is being removed, by an operator's decision.
+    RollingBack,
+    /// Nothing is left outside, which an operator has confirmed.
+    RolledBack,
 }
 
 impl fmt::Display for State {
@@ -156,6 +160,8 @@ impl fmt::Display for State {
             Self::ManualVerification => "MANUAL_VERIFICATION",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
+            Self::RollingBack => "ROLLING_BACK",
+            Self::RolledBack => "ROLLED_BACK",
         })
     }
 }
@@ -216,7 +222,19 @@ pub struct ProvisioningRequestStatus {
     pub journal: Journal,
 }
 
+/// Name of an attempt's request.
+#[must_use]
+pub fn request_name(deployment: &str, attempt: u32) -> String {
+    format!("{deployment}-{attempt}")
+}
+
 impl ProvisioningRequestSpec {
+    /// Whether it takes over from an assistant that serves already, once it is verified: an update, or the retry of one.
+    #[must_use]
+    pub fn takes_over(&self) -> bool {
+        self.path_attempt > 1
+    }
+
     /// Digest of the frozen inputs with their type inside.
     ///
     /// # Errors

@@ -3,17 +3,19 @@
 use super::api::{ProvisioningRequest, ProvisioningRequestStatus, State};
 use super::facts::Facts;
 use super::lifecycle::{self, Next};
-use super::{calls, evidence, rules, view};
+use super::{evidence, repair, rules, undo, view};
 use crate::engine::decision::{Decision, Finalizer};
 use crate::engine::kind::Around;
 use crate::engine::settle;
-use crate::kinds::status_value;
+use crate::kinds::parts::{self, Parts, Planned};
+use crate::kinds::{decisions, status_value};
 use crate::model::call::KeyedCall;
 use crate::model::condition;
-use crate::model::decision::{self, Stand};
+use crate::model::decision::{Act, Stand};
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::finding::Finding;
-use crate::model::journal::{CallEntry, Journal, StepEntry, TakenDecision};
+use crate::model::journal::{Calls, Journal, StepEntry, UndoCause};
+use crate::model::limits::MAX_ROUNDS;
 use crate::model::step::Step;
 use crate::model::time::Time;
 
@@ -21,15 +23,11 @@ use crate::model::time::Time;
 pub fn decide(request: &ProvisioningRequest, facts: &Facts, around: &Around<'_>) -> Decision {
     let before = request.status.clone().unwrap_or_default();
     let mut journal = before.journal.clone();
-    let going = request.metadata.deletion_timestamp.is_some();
-    let mut gate = None;
-    let mut due = Vec::new();
-    if !going {
-        gate = advance(request, facts, &mut journal, around.now);
-        due = due_calls(request, facts, &mut journal, around.now);
-    }
+    let subject = Subject { request, facts, now: around.now };
+    let gate = subject.advance(&mut journal);
+    let due = subject.due_calls(&mut journal);
     let offer = evidence::offer(request, facts, &journal);
-    let summary = view::summary(request, &journal, gate.as_ref(), going);
+    let summary = view::summary(request, facts, &journal, gate.as_ref());
     let mut observations = summary.observations();
     observations.extend(view::chain_condition(around.chain));
     let generation = request.metadata.generation.unwrap_or_default();
@@ -43,9 +41,9 @@ pub fn decide(request: &ProvisioningRequest, facts: &Facts, around: &Around<'_>)
         chain: around.chain.head.clone(),
         journal,
     };
-    let outside = status.journal.outside().next().is_some();
+    let going = request.metadata.deletion_timestamp.is_some();
     Decision {
-        finalizer: if outside || !going { Finalizer::Present } else { Finalizer::Absent },
+        finalizer: if !going || status.journal.is_held() { Finalizer::Present } else { Finalizer::Absent },
         records: view::records(request, &status.journal),
         wake: wake(&status.journal),
         status: status_value(&status),
@@ -55,109 +53,169 @@ pub fn decide(request: &ProvisioningRequest, facts: &Facts, around: &Around<'_>)
     }
 }
 
-/// Moves the journal forward as far as no effect is needed. Returns the gate that holds it in PENDING.
-fn advance(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal, now: Time) -> Option<Finding> {
-    for _ in 0..=Step::ALL.len() {
-        match lifecycle::next(journal) {
-            Next::Leave => {
-                if let Some(closed) = rules::closed_gate(request, facts) {
-                    return Some(closed);
+/// A request, what is known around it, and now.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The request.
+    pub request: &'a ProvisioningRequest,
+    /// What is known.
+    pub facts: &'a Facts,
+    /// The present.
+    pub now: Time,
+}
+
+impl Subject<'_> {
+    /// Moves the journal forward as far as no effect is needed. Returns the gate that holds it.
+    fn advance(&self, journal: &mut Journal) -> Option<Finding> {
+        let going = self.request.metadata.deletion_timestamp.is_some();
+        let leaving = self.facts.is_leaving(self.request);
+        repair::reclassify(journal);
+        for _ in 0..MAX_ROUNDS {
+            match lifecycle::next(journal) {
+                Next::Begin(_) | Next::Repair(_) | Next::Repeat(_) | Next::Await if leaving && journal.open_round().is_none() => {
+                    if !self.take_decision(journal) {
+                        return None;
+                    }
                 }
-                begin(Step::SchemaInterpretation, request, facts, journal, now);
+                Next::Leave if going => return None,
+                Next::Leave => {
+                    if let Some(closed) = rules::closed_gate(self.request, self.facts) {
+                        return Some(closed);
+                    }
+                    self.begin(Step::SchemaInterpretation, journal);
+                }
+                Next::Begin(step) => {
+                    if let Some(closed) = rules::leftovers_gone(step, self.facts) {
+                        return Some(closed);
+                    }
+                    self.begin(step, journal);
+                }
+                Next::Repair(step) => repair::begin(self, step, journal),
+                Next::Repeat(step) => repair::repeat(self, step, journal),
+                Next::Undo => undo::advance(self, journal),
+                Next::Decide => {
+                    if !self.retire(journal) && !self.take_decision(journal) {
+                        return None;
+                    }
+                }
+                Next::Await => return None,
             }
-            Next::Begin(step) => begin(step, request, facts, journal, now),
-            Next::Decide => {
-                take_decision(request, facts, journal, now);
-                return None;
-            }
-            Next::Await(_) | Next::End => return None,
         }
+        None
     }
-    None
-}
 
-/// Writes the intents of a step. A step whose calls cannot be made has failed; one without calls is done.
-fn begin(step: Step, request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal, now: Time) {
-    let entry = match calls::of_step(step, request, facts, journal) {
-        Ok(calls) => {
-            let done = calls.is_empty() && step != Step::ManualVerification;
-            StepEntry { step, calls: calls.iter().map(|call| intent(call, now)).collect(), done_at: done.then_some(now), failure: None }
-        }
-        Err(failure) => StepEntry { step, calls: Vec::new(), done_at: None, failure: Some(failure) },
-    };
-    journal.steps.push(entry);
-}
-
-fn intent(call: &KeyedCall, now: Time) -> CallEntry {
-    CallEntry {
-        name: call.name.clone(),
-        operation: call.call.operation().to_owned(),
-        key: call.key.clone(),
-        provider: call.provider.name.clone(),
-        leaves_resource: call.call.leaves_resource(),
-        intended_at: now,
-        waits: None,
-        result: None,
-        failure: None,
+    /// The call with its key in a step of the journal.
+    pub fn keyed(&self, planned: Planned, step: &str, number: u32) -> Result<KeyedCall, Failure> {
+        let uid = self.request.metadata.uid.as_deref().unwrap_or_default();
+        let target = self.facts.providers.get(&planned.provider).map(|found| &found.target);
+        planned.keyed(uid, step, number, target)
     }
-}
 
-/// Calls with an intent, without a result, whose wait is over. A call whose inputs are no longer those of its intent
-/// fails its step: what was promised cannot be sent any more.
-fn due_calls(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal, now: Time) -> Vec<KeyedCall> {
-    let Next::Await(step) = lifecycle::next(journal) else { return Vec::new() };
-    let planned = calls::of_step(step, request, facts, journal);
-    let Some(entry) = journal.steps.iter_mut().find(|entry| entry.step == step) else { return Vec::new() };
-    let planned = match planned {
-        Ok(planned) => planned,
-        Err(failure) => {
-            entry.failure = Some(failure);
-            return Vec::new();
-        }
-    };
-    let mut due = Vec::new();
-    for call in entry.calls.iter_mut().filter(|call| call.is_open()) {
-        let Some(found) = planned.iter().find(|planned| planned.key == call.key) else {
-            let message = format!("{} would no longer send what its intent {} promised", call.name, call.key.mark());
-            entry.failure =
-                Some(Failure::human(FailureCode::InputsChanged, message, &["restore the schema from git", "then decide on a retry"]));
-            return Vec::new();
+    /// What the calls are made from: the pinned schema, unless it is gone.
+    pub fn parts<'a>(&'a self, journal: &'a Journal) -> Result<Parts<'a>, Failure> {
+        let pin = &self.request.spec.schema_ref;
+        let schema = self.facts.schema.as_ref().filter(|schema| schema.digest.as_ref() == Some(&pin.digest));
+        let schema = schema.ok_or_else(|| {
+            let message = format!("ProvisioningSchema {} with digest {} is gone", pin.name, pin.digest);
+            Failure::human(
+                FailureCode::InputsChanged,
+                message,
+                &["create the schema again exactly as it was, from git", "then decide on a retry"],
+            )
+        })?;
+        Ok(Parts { spec: &self.request.spec, schema: &schema.spec, journal })
+    }
+
+    /// The keyed calls of a step, each in the try that its entry is in.
+    fn of_step(&self, step: Step, journal: &Journal) -> Result<Vec<KeyedCall>, Failure> {
+        let planned = self.parts(journal)?.of_step(step)?;
+        let number = |name: &str| {
+            let entry = journal.step(step).and_then(|entry| entry.calls.iter().find(|call| call.name == name));
+            entry.map_or(1, |entry| entry.try_number)
         };
-        if call.waits.as_ref().is_none_or(|waits| waits.retry_at <= now) {
-            settle::renew_intent(call, found.call.class(), now);
-            due.push(found.clone());
-        }
+        planned
+            .into_iter()
+            .map(|planned| (number(&planned.name), planned))
+            .map(|(number, planned)| self.keyed(planned, step.name(), number))
+            .collect()
     }
-    due
-}
 
-/// Acts upon the first open decision that the rules let pass. One that was judged void stays so whatever has changed since.
-fn take_decision(request: &ProvisioningRequest, facts: &Facts, journal: &mut Journal, now: Time) {
-    let offer = evidence::offer(request, facts, journal);
-    // A tenant that is gone cannot waive four eyes.
-    let four_eyes = facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
-    let stand = Stand { offer: offer.as_ref(), submitter: &request.spec.operator, four_eyes, now };
-    let open = facts.decisions.iter().filter(|decision| decision.status.as_ref().is_none_or(|status| status.verdict.is_none()));
-    let mut passing = open.filter(|decision| decision::refusal(&decision.spec.submission(), &stand).is_none());
-    let Some(chosen) = passing.next() else { return };
-    journal.decisions.push(TakenDecision {
-        name: chosen.metadata.name.clone().unwrap_or_default(),
-        uid: chosen.metadata.uid.clone().unwrap_or_default(),
-        act: chosen.spec.act,
-        hash: chosen.spec.subject.hash.clone(),
-        operator: chosen.spec.operator.clone(),
-        via: chosen.spec.via,
-        note: chosen.spec.note.clone(),
-        at: now,
-    });
-    let verified = lifecycle::state(journal) == State::Completed;
-    if let Some(entry) = journal.steps.iter_mut().find(|entry| entry.step == Step::ManualVerification) {
-        entry.done_at = verified.then_some(now);
+    /// Writes the intents of a step. A step whose calls cannot be made has failed; one without calls is done.
+    fn begin(&self, step: Step, journal: &mut Journal) {
+        let entry = match self.of_step(step, journal) {
+            Ok(calls) => {
+                let done = calls.is_empty() && step != Step::ManualVerification;
+                StepEntry {
+                    done_at: done.then_some(self.now),
+                    ..StepEntry::of(step, calls.iter().map(|call| parts::intent(call, 1, self.now)))
+                }
+            }
+            Err(failure) => StepEntry { failure: Some(failure), ..StepEntry::of(step, []) },
+        };
+        journal.steps.push(entry);
+    }
+
+    /// Calls with an intent, without a result, whose wait is over.
+    fn due_calls(&self, journal: &mut Journal) -> Vec<KeyedCall> {
+        if lifecycle::next(journal) != Next::Await {
+            return Vec::new();
+        }
+        if journal.open_round().is_some() {
+            return undo::due(self, journal);
+        }
+        if self.facts.is_leaving(self.request) {
+            return Vec::new();
+        }
+        let Some(step) = journal.steps.last().map(|entry| entry.step) else { return Vec::new() };
+        let planned = self.of_step(step, journal);
+        let repairing = repair::planned(self, step, journal);
+        let Some(entry) = journal.steps.last_mut() else { return Vec::new() };
+        let mut due = settle::due(&mut entry.calls, planned, self.now);
+        if let (Ok(due), Some(repair)) = (&mut due, entry.repair.as_mut()) {
+            match settle::due(&mut repair.calls, repairing, self.now) {
+                Ok(more) => due.extend(more),
+                Err(failure) => entry.failure = Some(failure),
+            }
+        }
+        due.unwrap_or_else(|failure| {
+            entry.failure = Some(failure);
+            Vec::new()
+        })
+    }
+
+    /// The newer assistant has taken over: what this one made is removed. True when that begins now.
+    fn retire(&self, journal: &mut Journal) -> bool {
+        let by = self.facts.deployment.as_ref().and_then(|deployment| deployment.retired_by.clone());
+        let Some(by) = by.filter(|_| journal.undo.is_empty() && lifecycle::state(journal) == State::Completed) else { return false };
+        journal.undo.push(undo::round(UndoCause::Retirement, by));
+        true
+    }
+
+    /// Acts upon the first open decision that the rules let pass. True when there was one.
+    fn take_decision(&self, journal: &mut Journal) -> bool {
+        let offer = evidence::offer(self.request, self.facts, journal);
+        // A tenant that is gone cannot waive four eyes.
+        let four_eyes = self.facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
+        let stand = Stand { offer: offer.as_ref(), submitter: &self.request.spec.operator, four_eyes, now: self.now };
+        let Some(taken) = decisions::first_passing(&self.facts.decisions, &journal.decisions, &stand, self.now) else { return false };
+        let (act, uid) = (taken.act, taken.uid.clone());
+        journal.decisions.push(taken);
+        match act {
+            Act::Verify => {
+                if let Some(entry) = journal.steps.iter_mut().find(|entry| entry.step == Step::ManualVerification) {
+                    entry.done_at = Some(self.now);
+                }
+            }
+            Act::Rollback => journal.undo.push(undo::round(UndoCause::Rollback, uid)),
+            Act::Retry => journal.undo.push(undo::round(UndoCause::Retry, uid)),
+            Act::Reject | Act::ConfirmRollback | Act::Release | Act::Intervene | Act::ValidatePropagation => {}
+        }
+        true
     }
 }
 
 /// The earliest end of a wait.
 fn wake(journal: &Journal) -> Option<Time> {
-    let waits = journal.steps.iter().flat_map(|step| &step.calls).filter(|call| call.is_open()).filter_map(|call| call.waits.as_ref());
-    if journal.failure().is_some() { None } else { waits.map(|waits| waits.retry_at).min() }
+    let open = journal.calls().into_iter().filter(|call| call.is_open()).filter_map(|call| call.waits.as_ref());
+    if lifecycle::next(journal) == Next::Await { open.map(|waits| waits.retry_at).min() } else { None }
 }

@@ -1,19 +1,18 @@
 //! What a request's decision needs to know.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::api::ProvisioningRequest;
-use crate::engine::port::{Query, Read, WorldError};
+use super::api::{ProvisioningRequest, REQUEST, RequestReason, request_name};
+use crate::engine::port::{Read, WorldError};
 use crate::kinds::assistantdeployment::api::{AssistantDeployment, DEPLOYMENT};
-use crate::kinds::operatordecision::api::{DECISION, OperatorDecision};
+use crate::kinds::decisions;
+use crate::kinds::operatordecision::api::OperatorDecision;
 use crate::kinds::provider::api::{CONFIGURED, PROVIDER, Provider};
 use crate::kinds::provisioningschema::api::{ProvisioningSchema, ProvisioningSchemaSpec, SCHEMA};
 use crate::kinds::tenant::api::{TENANT, Tenant};
-use crate::model::call::{ProviderTarget, SecretKey};
+use crate::model::call::ProviderTarget;
 use crate::model::canonical::Digest;
 use crate::model::condition::Truth;
-use crate::model::limits::CALL_DEADLINE;
 use crate::model::object::ObjectKey;
 
 /// Facts.
@@ -27,8 +26,18 @@ pub struct Facts {
     pub deployment: Option<DeploymentFact>,
     /// Providers by name, those that exist.
     pub providers: BTreeMap<String, ProviderFact>,
+    /// The attempt that this one repeats, while something of it is still to be removed.
+    pub leftovers_of: Option<String>,
     /// Decisions on this request, oldest first.
     pub decisions: Vec<OperatorDecision>,
+}
+
+impl Facts {
+    /// Whether nothing more is provisioned because the request or its deployment is being deleted, or is gone.
+    #[must_use]
+    pub fn is_leaving(&self, request: &ProvisioningRequest) -> bool {
+        request.metadata.deletion_timestamp.is_some() || self.deployment.is_none()
+    }
 }
 
 /// What is known of the deployment.
@@ -36,6 +45,10 @@ pub struct Facts {
 pub struct DeploymentFact {
     /// Whether nothing new may start.
     pub suspended: bool,
+    /// Whether there is no later attempt.
+    pub newest: bool,
+    /// UID of the request that has taken over: what this one made is to be removed.
+    pub retired_by: Option<String>,
 }
 
 /// What is known of the schema.
@@ -54,6 +67,8 @@ pub struct TenantFact {
     pub four_eyes: bool,
     /// Whether nothing new may start.
     pub suspended: bool,
+    /// Whether it is being deleted.
+    pub going: bool,
 }
 
 /// What is known of a provider.
@@ -83,11 +98,42 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
         .and_then(|object| object.parse::<AssistantDeployment>().ok());
     Ok(Facts {
         schema,
-        tenant: tenant.map(|tenant| TenantFact { four_eyes: tenant.spec.four_eyes, suspended: tenant.spec.suspended }),
-        deployment: deployment.map(|deployment| DeploymentFact { suspended: deployment.spec.suspend }),
+        tenant: tenant.map(|tenant| TenantFact {
+            four_eyes: tenant.spec.four_eyes,
+            suspended: tenant.spec.suspended,
+            going: tenant.metadata.deletion_timestamp.is_some(),
+        }),
+        deployment: deployment.map(|deployment| deployment_fact(request, &deployment)),
         providers: providers(request, read).await?,
-        decisions: decisions(request, read).await?,
+        leftovers_of: leftovers_of(request, read).await?,
+        decisions: decisions::about(&REQUEST, request.metadata.uid.as_deref().unwrap_or_default(), namespace, read).await?,
     })
+}
+
+fn deployment_fact(request: &ProvisioningRequest, deployment: &AssistantDeployment) -> DeploymentFact {
+    let status = deployment.status.as_ref();
+    let cutover = status.and_then(|status| status.journal.cutover.as_ref());
+    let uid = request.metadata.uid.as_deref().unwrap_or_default();
+    let retiring = cutover.filter(|cutover| cutover.is_switched() && cutover.from.as_ref().is_some_and(|from| from.uid == uid));
+    DeploymentFact {
+        suspended: deployment.spec.suspend,
+        newest: status.and_then(|status| status.attempt).is_none_or(|attempt| attempt <= request.spec.attempt),
+        retired_by: retiring.map(|cutover| cutover.to.uid.clone()),
+    }
+}
+
+/// The attempt before a retry, while its removal is not recorded done.
+async fn leftovers_of(request: &ProvisioningRequest, read: &dyn Read) -> Result<Option<String>, WorldError> {
+    if request.spec.reason != RequestReason::Retry {
+        return Ok(None);
+    }
+    let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
+    let name = request_name(&request.spec.deployment.name, request.spec.attempt.saturating_sub(1));
+    let before = read.get(&ObjectKey::new(&REQUEST, namespace, &name)).await?;
+    let before = before.and_then(|object| object.parse::<ProvisioningRequest>().ok());
+    let before = before.filter(|before| before.spec.deployment.uid == request.spec.deployment.uid);
+    let left = before.and_then(|before| before.status).is_some_and(|status| status.journal.open_round().is_some());
+    Ok(left.then_some(name))
 }
 
 async fn providers(request: &ProvisioningRequest, read: &dyn Read) -> Result<BTreeMap<String, ProviderFact>, WorldError> {
@@ -105,39 +151,14 @@ async fn providers(request: &ProvisioningRequest, read: &dyn Read) -> Result<BTr
 /// What is known of a provider of this name.
 pub fn provider_fact(name: &str, provider: &Provider) -> ProviderFact {
     let spec = &provider.spec;
-    let limits = spec.limits.as_ref();
     let generation = provider.metadata.generation.unwrap_or_default();
     let conditions = provider.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let configured = conditions
         .iter()
         .any(|condition| condition.kind == CONFIGURED && condition.status == Truth::True && condition.observed_generation == generation);
     ProviderFact {
-        target: ProviderTarget {
-            name: name.to_owned(),
-            provider_type: spec.provider_type,
-            base_url: spec.connection.base_url.trim_end_matches('/').to_owned(),
-            secret: spec.secret_ref.as_ref().map(|secret| SecretKey { name: secret.name.clone(), key: secret.key.clone() }),
-            timeout: spec.connection.timeout_seconds.map_or(CALL_DEADLINE, |seconds| Duration::from_secs(seconds.into())),
-            concurrency: limits.and_then(|limits| limits.concurrency).unwrap_or(8),
-            per_minute: limits.and_then(|limits| limits.per_minute).unwrap_or(0),
-        },
+        target: provider.target(name),
         configured,
         allowed_tenants: spec.allowed_tenants.as_ref().map(|tenants| tenants.iter().map(ToString::to_string).collect()),
     }
-}
-
-async fn decisions(request: &ProvisioningRequest, read: &dyn Read) -> Result<Vec<OperatorDecision>, WorldError> {
-    let uid = request.metadata.uid.as_deref().unwrap_or_default();
-    let found = read.list(&Query::related(&DECISION, uid)).await?;
-    let mut decisions: Vec<OperatorDecision> = found
-        .iter()
-        .filter(|object| Some(object.namespace()) == request.metadata.namespace.as_deref())
-        .filter_map(|object| object.parse::<OperatorDecision>().ok())
-        .filter(|decision| decision.spec.subject.kind == super::api::REQUEST.kind && decision.spec.subject.uid == uid)
-        .collect();
-    decisions.sort_by(|one, other| {
-        let order = |decision: &OperatorDecision| (decision.metadata.creation_timestamp.clone(), decision.metadata.name.clone());
-        order(one).cmp(&order(other))
-    });
-    Ok(decisions)
 }

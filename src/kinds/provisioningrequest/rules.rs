@@ -7,6 +7,7 @@ use super::facts::{Facts, ProviderFact};
 use crate::kinds::assistantdeployment::api::ProviderNames;
 use crate::model::call::ProviderType;
 use crate::model::finding::Finding;
+use crate::model::step::Step;
 
 /// The first gate that is closed.
 #[must_use]
@@ -16,10 +17,21 @@ pub fn closed_gate(request: &ProvisioningRequest, facts: &Facts) -> Option<Findi
     gates.iter().find_map(|gate| gate(request, facts))
 }
 
+/// The gate before cloning: what a failed attempt left behind is removed before its retry makes it anew.
+#[must_use]
+pub fn leftovers_gone(step: Step, facts: &Facts) -> Option<Finding> {
+    let before = facts.leftovers_of.as_ref().filter(|_| step == Step::WorkflowCloning)?;
+    let message = format!("what {before} left behind is being removed first: kubectl get preq {before} -o wide");
+    Some(Finding::waiting("LeftoversRemain", message))
+}
+
 fn tenant_open(request: &ProvisioningRequest, facts: &Facts) -> Option<Finding> {
     let name = &request.spec.tenant_name;
     match &facts.tenant {
         None => Some(Finding::waiting("TenantMissing", format!("Tenant {name} does not exist: create it"))),
+        Some(tenant) if tenant.going => {
+            Some(Finding::waiting("TenantDeleting", format!("Tenant {name} is being deleted: nothing new starts")))
+        }
         Some(tenant) if tenant.suspended => {
             Some(Finding::waiting("TenantSuspended", format!("Tenant {name} is suspended: nothing new starts")))
         }

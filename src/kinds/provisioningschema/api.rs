@@ -8,11 +8,14 @@ use serde_json::json;
 use crate::model::call::{Place, Template};
 use crate::model::canonical::{self, CanonicalError, Digest};
 use crate::model::condition::Condition;
+use crate::model::decision::Offer;
+use crate::model::journal::TakenDecision;
 use crate::model::name::DnsLabel;
 use crate::model::record::ChainHead;
 use crate::model::resource::{Resource, ours};
 use crate::model::rest::RestResource;
 use crate::model::step::Step;
+use crate::model::time::Time;
 
 /// The resource.
 pub static SCHEMA: Resource = ours("ProvisioningSchema", "provisioningschemas", false);
@@ -177,6 +180,9 @@ pub struct VerificationItem {
 #[kube(printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#)]
 #[kube(printcolumn = r#"{"name":"Version","type":"string","jsonPath":".spec.version"}"#)]
 #[kube(printcolumn = r#"{"name":"Revision","type":"integer","jsonPath":".spec.revision"}"#)]
+#[kube(printcolumn = r#"{"name":"Live","type":"integer","jsonPath":".status.deployments.live"}"#)]
+#[kube(printcolumn = r#"{"name":"Current","type":"integer","jsonPath":".status.deployments.current"}"#)]
+#[kube(printcolumn = r#"{"name":"Failed","type":"integer","jsonPath":".status.deployments.failed"}"#)]
 #[kube(printcolumn = r#"{"name":"Digest","type":"string","jsonPath":".status.digest","priority":1}"#)]
 #[kube(printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -215,6 +221,53 @@ pub struct ProvisioningSchemaSpec {
     pub order: Vec<Step>,
 }
 
+/// How far a revision has come among the live deployments of its version. Each is current, pending or failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentCounts {
+    /// Deployments whose live assistant is on any revision of this version.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub live: u32,
+    /// Those on this very revision.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub current: u32,
+    /// Those that are not on it yet: under way, waiting or suspended.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub pending: u32,
+    /// Those that could not be brought to it.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub failed: u32,
+}
+
+/// Counts, and when they were last written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Census {
+    /// The counts.
+    pub counts: DeploymentCounts,
+    /// When they were taken: while nothing but counts moves, the next are taken 10 s later.
+    pub at: Time,
+}
+
+/// The source part of the status.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaJournal {
+    /// The last census of live deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub census: Option<Census>,
+    /// Decisions acted upon, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub decisions: Vec<TakenDecision>,
+}
+
+impl SchemaJournal {
+    fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
 /// What is observed of a schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -229,9 +282,18 @@ pub struct ProvisioningSchemaStatus {
     /// Digest of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// Live deployments of this version; absent until there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<DeploymentCounts>,
+    /// What a person may decide now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Offer>,
     /// The audit chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
+    /// Census and decisions: the only part that is not computed.
+    #[serde(default, skip_serializing_if = "SchemaJournal::is_empty")]
+    pub journal: SchemaJournal,
 }
 
 impl ProvisioningSchemaSpec {
@@ -248,6 +310,12 @@ impl ProvisioningSchemaSpec {
     #[must_use]
     pub fn object_name(&self) -> String {
         format!("{}-{}-r{}", self.product, self.version, self.revision)
+    }
+
+    /// What the names of this version's revisions begin with; their number follows.
+    #[must_use]
+    pub fn revision_prefix(&self) -> String {
+        format!("{}-{}-r", self.product, self.version)
     }
 
     /// All sources that it names.

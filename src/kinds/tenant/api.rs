@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::condition::Condition;
+use crate::model::decision::{Act, Offer};
+use crate::model::journal::TakenDecision;
 use crate::model::name::DnsLabel;
 use crate::model::record::ChainHead;
 use crate::model::resource::{Resource, ours};
@@ -121,9 +123,37 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     pub namespace_uid: Option<String>,
+    /// What a person may decide now: while it is being deleted, its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Offer>,
     /// The audit chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
+    /// Decisions: the only part that is not computed.
+    #[serde(default, skip_serializing_if = "TenantJournal::is_empty")]
+    pub journal: TenantJournal,
+}
+
+/// The source part of the status. A tenant calls nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantJournal {
+    /// Decisions acted upon, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub decisions: Vec<TakenDecision>,
+}
+
+impl TenantJournal {
+    fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
+    /// The decision that released it.
+    #[must_use]
+    pub fn release(&self) -> Option<&TakenDecision> {
+        self.decisions.iter().find(|taken| taken.act == Act::Release)
+    }
 }
 
 impl Tenant {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::api::{ADMIN_ROLE, CONSUMER_ROLE, RbacSubject, SubjectKind, TENANT, TENANT_LABEL, Tenant, VIEWER_ROLE};
+use super::facts::Facts;
 use crate::engine::decision::{Child, ChildMode, Owner};
-use crate::model::object::Object;
+use crate::model::object::{HOLDS_RECORDS, Object};
 use crate::model::resource::{NAMESPACE, RESOURCE_QUOTA, ROLE_BINDING};
 
 /// The namespace alone: it comes first, and is neither owned nor ever deleted by us.
@@ -12,6 +13,14 @@ pub fn namespace(tenant: &Tenant) -> Child {
     let mut object = Object::named(&NAMESPACE, "", tenant.namespace_name());
     object.set_metadata("labels", json!({ TENANT_LABEL: owner(tenant).name }));
     Child::of(&owner(tenant), object, ChildMode::CreateOnly, false)
+}
+
+/// The namespace without the label that keeps it. It is somebody else's, so that nothing but the label changes.
+pub fn unlabelled(tenant: &Tenant, facts: &Facts) -> Option<Child> {
+    let mut object = Object::named(&NAMESPACE, "", tenant.namespace_name());
+    object.set_metadata("uid", facts.namespace.as_ref()?.uid.as_str().into());
+    object.set_metadata("labels", json!({ HOLDS_RECORDS: null }));
+    Some(Child { object, mode: ChildMode::Labels })
 }
 
 /// Everything that lives in the namespace.

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::table::{Check, Guard};
-use super::{TABLE, Write, controller, policy_name};
+use super::{TABLE, Write, controller, guarded, policy_name};
 use crate::kinds::crd;
 use crate::model::resource::Resource;
 
-/// Every policy and binding, alphabetical by resource.
+/// Every policy and binding, by resource.
 #[must_use]
 pub fn documents(system_namespace: &str) -> Vec<Value> {
-    crd::resources().into_iter().flat_map(|resource| guarding(resource, system_namespace)).collect()
+    guarded().into_iter().flat_map(|resource| guarding(resource, system_namespace)).collect()
 }
 
 /// The documents as one YAML stream.
@@ -30,13 +30,18 @@ fn guarding(resource: &'static Resource, system_namespace: &str) -> [Value; 2] {
         .map(|(_, operation)| operation)
         .collect();
     // Exact names: with a wildcard, or with a subresource alone, the API server does not check types.
-    let status = is_written(&Write::UpdateStatus).then(|| format!("{}/status", resource.plural));
-    let resources: Vec<String> = [resource.plural.to_owned()].into_iter().chain(status).collect();
+    let parts = [(Write::UpdateStatus, "status"), (Write::Finalize, "finalize")];
+    let parts = parts.iter().filter(|(write, _)| is_written(write)).map(|(_, part)| format!("{}/{part}", resource.plural));
+    let resources: Vec<String> = [resource.plural.to_owned()].into_iter().chain(parts).collect();
     let rule = json!({
         "apiGroups": [resource.group], "apiVersions": [resource.version], "operations": operations, "resources": resources,
     });
     let validations: Vec<Value> = guards.iter().flat_map(|guard| guard.checks.iter().map(|check| validation(guard, check))).collect();
     let name = policy_name(resource);
+    let mut constraints = json!({"resourceRules": [rule]});
+    if let Some((label, value)) = guards.iter().find_map(|guard| guard.selector) {
+        constraints["objectSelector"] = json!({"matchLabels": {label: value}});
+    }
     let own = guards.iter().filter_map(|guard| guard.variable.clone());
     let mentions = |name: &str| validations.iter().any(|validation| validation.to_string().contains(&format!("variables.{name}")));
     let variables: Vec<Value> = variables(system_namespace)
@@ -50,7 +55,7 @@ fn guarding(resource: &'static Resource, system_namespace: &str) -> [Value; 2] {
         json!({
             "apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
             "spec": {
-                "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+                "failurePolicy": "Fail", "matchConstraints": constraints,
                 "variables": variables, "validations": validations,
             },
         }),
@@ -63,7 +68,7 @@ fn guarding(resource: &'static Resource, system_namespace: &str) -> [Value; 2] {
 
 /// What expressions may use, in an order in which each uses earlier ones only. `request.subResource` is absent on the main
 /// resource, not empty.
-fn variables(system_namespace: &str) -> [(&'static str, String); 7] {
+fn variables(system_namespace: &str) -> [(&'static str, String); 8] {
     [
         ("caller", "request.userInfo.username".to_owned()),
         ("plural", "request.resource.resource".to_owned()),
@@ -71,6 +76,7 @@ fn variables(system_namespace: &str) -> [(&'static str, String); 7] {
         ("creates", "request.operation == 'CREATE'".to_owned()),
         ("updates", "request.operation == 'UPDATE' && !has(request.subResource)".to_owned()),
         ("updatesStatus", "request.operation == 'UPDATE' && has(request.subResource) && request.subResource == 'status'".to_owned()),
+        ("finalizes", "request.operation == 'UPDATE' && has(request.subResource) && request.subResource == 'finalize'".to_owned()),
         ("deletes", "request.operation == 'DELETE'".to_owned()),
     ]
 }
@@ -80,6 +86,7 @@ fn validation(guard: &Guard, check: &Check) -> Value {
         Write::Create => "variables.creates",
         Write::Update => "variables.updates",
         Write::UpdateStatus => "variables.updatesStatus",
+        Write::Finalize => "variables.finalizes",
         Write::Delete => "variables.deletes",
     };
     let concerned = guard.writes.iter().map(write).collect::<Vec<_>>().join(" || ");

@@ -9,7 +9,9 @@
 //! first refusing validation speaks. With one policy per resource every request has one answer, here as there.
 //!
 //! Controller-only writes are by user name and bind cluster administrators too. Human acts and `relay` are by RBAC verb,
-//! which `*` includes. Not guarded here: changes of CRDs, of namespaces that hold records, and of the policies themselves.
+//! which `*` includes. Namespaces that hold records and our own definitions are guarded as well; those have no counterpart in
+//! the embedded world, which serves its definitions from the program. Not guarded here: the policies themselves, which a
+//! policy cannot see.
 
 pub mod manifest;
 mod rights;
@@ -22,6 +24,7 @@ use std::sync::{Arc, LazyLock};
 pub use rights::{EmbeddedRights, OPERATORS};
 pub use table::BREAK_GLASS;
 
+use crate::kinds::crd;
 use crate::model::object::Object;
 use crate::model::pointer;
 use crate::model::resource::{GROUP, Resource};
@@ -36,10 +39,16 @@ pub fn controller(system_namespace: &str) -> String {
     format!("system:serviceaccount:{system_namespace}:mandate")
 }
 
-/// Name of the policy and of the binding that guard a resource.
+/// Name of the policy and of the binding that guard a resource, whosever it is.
 #[must_use]
 pub fn policy_name(resource: &Resource) -> String {
-    resource.to_string()
+    format!("{}.{GROUP}", resource.plural)
+}
+
+/// Resources that are guarded: our own, alphabetical by kind, and those of others that records depend on.
+#[must_use]
+pub fn guarded() -> Vec<&'static Resource> {
+    crd::resources().into_iter().chain(table::OF_OTHERS).collect()
 }
 
 /// The guards of the embedded world.
@@ -74,7 +83,9 @@ impl server::Guard for Table {
     fn refusal(&self, request: &AdmissionRequest<'_>) -> Option<String> {
         let asked = Asked { request, controller: &self.controller };
         let write = asked.write();
-        let covers = |guard: &&table::Guard| guard.writes.contains(&write) && guard.resources.contains(&request.key.resource);
+        let covers = |guard: &&table::Guard| {
+            guard.writes.contains(&write) && guard.resources.contains(&request.key.resource) && guard.selects(request.old, request.object)
+        };
         let checks = TABLE.iter().filter(covers).flat_map(|guard| &guard.checks);
         let refusal = checks.into_iter().find_map(|check| (check.refusal)(&asked))?;
         let policy = policy_name(request.key.resource);
@@ -88,6 +99,8 @@ enum Write {
     Create,
     Update,
     UpdateStatus,
+    /// Of a namespace alone: its content is said to be gone. Not served in the embedded world.
+    Finalize,
     Delete,
 }
 

@@ -10,8 +10,9 @@ use crate::kinds::auditrecord::api::RECORD;
 use crate::kinds::crd::{self, Defined};
 use crate::kinds::operatordecision::api::DECISION;
 use crate::kinds::provisioningrequest::api::REQUEST;
-use crate::model::object::{FINALIZER, Object};
-use crate::model::resource::{GROUP, Resource};
+use crate::model::object::{FINALIZER, HOLDS_RECORDS, Object};
+use crate::model::pointer;
+use crate::model::resource::{GROUP, NAMESPACE, Resource};
 
 /// Group whose members delete records when there is no other way; reached by impersonation, held by nobody.
 pub const BREAK_GLASS: &str = "mandate.dev:break-glass";
@@ -29,6 +30,18 @@ pub(super) const RECORDS: [&Resource; 2] = [&RECORD, &DECISION];
 pub(super) const NAMING_AN_OPERATOR: [&Resource; 2] = [&DEPLOYMENT, &DECISION];
 /// What the names of service accounts and nodes begin with: they answer for nothing.
 const MACHINES: [&str; 2] = ["system:serviceaccount:", "system:node:"];
+/// Resources of others that records depend on: where they live, and what says how they are stored.
+pub(super) const OF_OTHERS: [&Resource; 2] = [&NAMESPACE, &DEFINITION];
+/// CustomResourceDefinitions.
+pub(super) static DEFINITION: Resource = Resource {
+    group: "apiextensions.k8s.io",
+    version: "v1",
+    kind: "CustomResourceDefinition",
+    plural: "customresourcedefinitions",
+    namespaced: false,
+};
+/// Label of a namespace that holds records.
+const MARKED: (&str, &str) = (HOLDS_RECORDS, "true");
 /// Field of a deployment that may be changed without answering for the rest.
 const STOPS_ONLY: &str = "suspend";
 
@@ -40,10 +53,20 @@ pub(super) struct Guard {
     pub resources: Vec<&'static Resource>,
     /// Writes that it covers.
     pub writes: &'static [Write],
+    /// Only objects that carry this label with this value, before or after. The same for all guards of a resource.
+    pub selector: Option<(&'static str, &'static str)>,
     /// A variable of its own in CEL: name and expression.
     pub variable: Option<(&'static str, String)>,
     /// What must hold, in order: the first that does not speaks.
     pub checks: Vec<Check>,
+}
+
+impl Guard {
+    /// Whether the guard is about this object, as it is stored or as it would be.
+    pub(super) fn selects(&self, old: Option<&Object>, new: Option<&Object>) -> bool {
+        let carries = |(label, value)| [old, new].into_iter().flatten().any(|object| object.label(label) == Some(value));
+        self.selector.is_none_or(carries)
+    }
 }
 
 /// One thing that must hold, said twice.
@@ -74,6 +97,10 @@ pub(super) fn all() -> Vec<Guard> {
         finalizer_by_controller(&defined),
         decision_by_its_operator(),
         deployment_by_its_operator(&defined),
+        namespace_kept(),
+        namespace_marked(),
+        namespace_finalized(),
+        definition_kept(),
     ]
 }
 
@@ -84,6 +111,7 @@ fn status_by_controller(defined: &[Defined]) -> Guard {
         name: "status-by-controller",
         resources: defined.iter().filter(has_status).map(|defined| defined.resource).collect(),
         writes: &[Write::UpdateStatus],
+        selector: None,
         variable: None,
         checks: vec![Check::new(
             "variables.isController",
@@ -102,6 +130,7 @@ fn made_by_controller() -> Guard {
         name: "made-by-controller",
         resources: MADE_BY_CONTROLLER.to_vec(),
         writes: &[Write::Create],
+        selector: None,
         variable: None,
         checks: vec![Check::new(
             "variables.isController",
@@ -117,14 +146,15 @@ fn made_by_controller() -> Guard {
 /// Records outlive everything but their namespace.
 fn records_kept() -> Guard {
     let going = "namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp)";
-    let controllers = NAMESPACE_CONTROLLERS.map(|user| format!("'{user}'")).join(", ");
+    let controllers = namespace_controllers();
     Guard {
         name: "records-kept",
         resources: RECORDS.to_vec(),
         writes: &[Write::Delete],
+        selector: None,
         variable: None,
         checks: vec![Check::new(
-            format!("(variables.caller in [{controllers}] && {going}) || '{BREAK_GLASS}' in request.userInfo.?groups.orValue([])"),
+            format!("(variables.caller in {controllers} && {going}) || {}", in_glass_breakers()),
             format!("variables.plural + ' are records: ' + variables.caller + ' may not delete them (group {BREAK_GLASS} may)'"),
             |asked| {
                 let by_namespace = NAMESPACE_CONTROLLERS.contains(&asked.caller()) && asked.request.namespace.is_some_and(Object::is_going);
@@ -143,6 +173,7 @@ fn records_unowned() -> Guard {
         name: "records-unowned",
         resources: RECORDS.to_vec(),
         writes: &[Write::Create, Write::Update],
+        selector: None,
         variable: None,
         checks: vec![Check::new(
             "object.metadata.?ownerReferences.orValue([]).all(now, oldObject != null && \
@@ -164,6 +195,7 @@ fn spec_frozen(defined: &[Defined]) -> Guard {
         name: "spec-frozen",
         resources: defined.iter().filter(|defined| is_frozen(defined)).map(|defined| defined.resource).collect(),
         writes: &[Write::Update],
+        selector: None,
         variable: None,
         checks: vec![Check::new("object.spec == oldObject.spec", "'the spec of ' + variables.plural + ' never changes'", |asked| {
             let (before, after) = asked.before_and_after(|object| object.body.get("spec"));
@@ -179,6 +211,7 @@ fn finalizer_by_controller(defined: &[Defined]) -> Guard {
         name: "finalizer-by-controller",
         resources: defined.iter().map(|defined| defined.resource).collect(),
         writes: &[Write::Update],
+        selector: None,
         variable: None,
         checks: vec![Check::new(
             format!("variables.isController || !({}) || {}", has("oldObject"), has("object")),
@@ -211,6 +244,7 @@ fn decision_by_its_operator() -> Guard {
         name: "decision-identity",
         resources: vec![&DECISION],
         writes: &[Write::Create],
+        selector: None,
         variable: None,
         checks: vec![person, act, direct, relay],
     }
@@ -232,6 +266,7 @@ fn deployment_by_its_operator(defined: &[Defined]) -> Guard {
         name: "deployment-identity",
         resources: vec![&DEPLOYMENT],
         writes: &[Write::Create, Write::Update],
+        selector: None,
         variable: Some(("isUnchanged", format!("oldObject != null && {same}"))),
         checks: checks.into(),
     }
@@ -309,4 +344,120 @@ fn owners(object: &Object) -> Vec<&Value> {
 fn is_frozen(defined: &Defined) -> bool {
     let rules = defined.crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations");
     rules.and_then(Value::as_array).into_iter().flatten().any(|rule| rule["rule"] == "self == oldSelf")
+}
+
+/// A namespace takes its records along. It goes when its Tenant is released, which takes the label off.
+fn namespace_kept() -> Guard {
+    Guard {
+        name: "namespace-kept",
+        resources: vec![&NAMESPACE],
+        writes: &[Write::Delete],
+        selector: Some(MARKED),
+        variable: None,
+        checks: vec![Check::new(
+            in_glass_breakers(),
+            format!(
+                "'namespace ' + oldObject.metadata.name + ' holds records: ' + variables.caller + ' may not delete it until its Tenant is \
+                 deleted and released (group {BREAK_GLASS} may)'"
+            ),
+            |asked| {
+                let (name, caller) = (&asked.request.key.name, asked.caller());
+                (!asked.is_member(BREAK_GLASS)).then(|| {
+                    format!(
+                        "namespace {name} holds records: {caller} may not delete it until its Tenant is deleted and released (group \
+                         {BREAK_GLASS} may)"
+                    )
+                })
+            },
+        )],
+    }
+}
+
+/// The label is what refuses the deletion. Each of the three ways to write a namespace can take labels off.
+fn namespace_marked() -> Guard {
+    let (label, value) = MARKED;
+    Guard {
+        name: "namespace-marked",
+        resources: vec![&NAMESPACE],
+        writes: &[Write::Update, Write::UpdateStatus, Write::Finalize],
+        selector: Some(MARKED),
+        variable: None,
+        checks: vec![Check::new(
+            format!("variables.isController || object.metadata.?labels[?'{label}'].orValue('') == '{value}'"),
+            format!(
+                "'label {label} of namespace ' + object.metadata.name + ' is taken off by the controller only, not by ' + variables.caller"
+            ),
+            |asked| {
+                let (label, value) = MARKED;
+                let kept = asked.request.object.is_some_and(|object| object.label(label) == Some(value));
+                let (name, caller) = (&asked.request.key.name, asked.caller());
+                (!kept && !asked.by_controller())
+                    .then(|| format!("label {label} of namespace {name} is taken off by the controller only, not by {caller}"))
+            },
+        )],
+    }
+}
+
+/// Whoever finalizes a namespace by hand leaves its records where nobody can reach them.
+fn namespace_finalized() -> Guard {
+    Guard {
+        name: "namespace-finalized",
+        resources: vec![&NAMESPACE],
+        writes: &[Write::Finalize],
+        selector: Some(MARKED),
+        variable: None,
+        checks: vec![Check::new(
+            format!(
+                "variables.caller in {} || oldObject.spec.?finalizers.orValue([]).all(name, name in object.spec.?finalizers.orValue([]))",
+                namespace_controllers()
+            ),
+            "'namespace ' + object.metadata.name + ' is finalized by the namespace controller only, not by ' + variables.caller",
+            |asked| {
+                let (before, after) = asked.before_and_after(|object| {
+                    object.body.pointer("/spec/finalizers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+                });
+                let (name, caller) = (&asked.request.key.name, asked.caller());
+                (!NAMESPACE_CONTROLLERS.contains(&caller) && !before.iter().all(|name| after.contains(name)))
+                    .then(|| format!("namespace {name} is finalized by the namespace controller only, not by {caller}"))
+            },
+        )],
+    }
+}
+
+/// A definition that goes takes its objects along, unasked; one that forgets a field has it erased by the next write of a
+/// status. So the whole of its spec is guarded, not the rules in it.
+fn definition_kept() -> Guard {
+    Guard {
+        name: "definition-kept",
+        resources: vec![&DEFINITION],
+        writes: &[Write::Update, Write::Delete],
+        selector: None,
+        variable: None,
+        checks: vec![Check::new(
+            format!("oldObject.spec.group != '{GROUP}' || (variables.updates && object.spec == oldObject.spec) || {}", in_glass_breakers()),
+            format!(
+                "oldObject.metadata.name + ' defines how records are kept: ' + variables.caller + ' may not ' \
+                 + (variables.updates ? 'change' : 'delete') + ' it (group {BREAK_GLASS} may)'"
+            ),
+            |asked| {
+                let group = asked.request.old.and_then(|object| pointer::text(&object.body, "/spec/group"));
+                let (before, after) = asked.before_and_after(|object| object.body.get("spec"));
+                let same = asked.write() == Write::Update && before == after;
+                let (name, caller) = (&asked.request.key.name, asked.caller());
+                let what = if asked.write() == Write::Update { "change" } else { "delete" };
+                (group == Some(GROUP) && !same && !asked.is_member(BREAK_GLASS))
+                    .then(|| format!("{name} defines how records are kept: {caller} may not {what} it (group {BREAK_GLASS} may)"))
+            },
+        )],
+    }
+}
+
+/// Whether the caller has broken the glass, in CEL.
+fn in_glass_breakers() -> String {
+    format!("'{BREAK_GLASS}' in request.userInfo.?groups.orValue([])")
+}
+
+/// The namespace controllers as a list in CEL.
+fn namespace_controllers() -> String {
+    format!("[{}]", NAMESPACE_CONTROLLERS.map(|user| format!("'{user}'")).join(", "))
 }

@@ -9,7 +9,7 @@ use crate::kinds::provider::api::PROVIDER;
 use crate::kinds::provisioningrequest::api::REQUEST;
 use crate::kinds::provisioningschema::api::SCHEMA;
 use crate::kinds::tenant::api::TENANT;
-use crate::model::object::{FINALIZER, ObjectKey};
+use crate::model::object::{FINALIZER, HOLDS_RECORDS, ObjectKey};
 use crate::model::resource::NAMESPACE;
 use crate::world::server::Authorizer;
 
@@ -22,7 +22,8 @@ fn refusal(who: &Identity, write: Write, object: Option<&Object>, old: Option<&O
     let key: ObjectKey = object.or(old).unwrap().key();
     let (operation, subresource) = match write {
         Write::Create => (Operation::Create, Subresource::Main),
-        Write::Update => (Operation::Update, Subresource::Main),
+        // Not served here: what the checks say of it is what they say of the main resource.
+        Write::Update | Write::Finalize => (Operation::Update, Subresource::Main),
         Write::UpdateStatus => (Operation::Update, Subresource::Status),
         Write::Delete => (Operation::Delete, Subresource::Main),
     };
@@ -34,7 +35,7 @@ fn refusal(who: &Identity, write: Write, object: Option<&Object>, old: Option<&O
     let namespace = Some(&namespace);
     let request = AdmissionRequest { identity: who, operation, subresource, key: &key, object, old, namespace, may: &may };
     let refusal = all().iter().find_map(|guard| guard.refusal(&request))?;
-    let prefix = format!("ValidatingAdmissionPolicy '{0}' with binding '{0}' denied request: ", key.resource);
+    let prefix = format!("ValidatingAdmissionPolicy '{0}' with binding '{0}' denied request: ", policy_name(key.resource));
     Some(refusal.strip_prefix(&prefix).unwrap_or_else(|| panic!("{refusal}")).to_owned())
 }
 
@@ -194,6 +195,97 @@ fn of_several_refusals_the_first_of_the_table_speaks() {
     assert_eq!(create(&identity("eve", &[]), &object).as_deref(), Some("eve may not create auditrecords: the controller does"));
     let policies = manifest::documents("mandate-system");
     let names: Vec<&str> = policies.iter().step_by(2).map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
-    let resources: Vec<String> = crate::kinds::crd::resources().iter().map(ToString::to_string).collect();
-    assert_eq!(names, resources);
+    let expected: Vec<String> = guarded().into_iter().map(policy_name).collect();
+    assert_eq!(names, expected);
+    let once: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(once.len(), names.len(), "one policy per resource");
+}
+
+fn namespace(labels: Value) -> Object {
+    let mut object = Object::named(&NAMESPACE, "", "acme");
+    object.set_metadata("labels", labels);
+    object.body["spec"] = json!({"finalizers": ["kubernetes"]});
+    object
+}
+
+#[test]
+fn a_namespace_that_holds_records_goes_by_its_release_or_by_breaking_glass_only() {
+    let (marked, bare) = (namespace(json!({ HOLDS_RECORDS: "true", "a": "b" })), namespace(json!({"a": "b"})));
+    let delete = |who: &Identity, object: &Object| refusal(who, Write::Delete, None, Some(object), false);
+    let (admin, controller) = (identity("root", &["system:masters"]), Identity::controller());
+    for who in [&admin, &controller, &identity(NAMESPACE_CONTROLLERS[0], &[])] {
+        let words = format!(
+            "namespace acme holds records: {} may not delete it until its Tenant is deleted and released (group {BREAK_GLASS} may)",
+            who.username
+        );
+        assert_eq!(delete(who, &marked), Some(words));
+        assert_eq!(delete(who, &bare), None);
+    }
+    assert_eq!(delete(&identity("root", &[BREAK_GLASS]), &marked), None);
+
+    for write in [Write::Update, Write::UpdateStatus] {
+        let edit = |who: &Identity, object: &Object| refusal(who, write, Some(object), Some(&marked), false);
+        for other in [&bare, &namespace(json!({ HOLDS_RECORDS: "false" }))] {
+            let words = "label mandate.dev/holds-records of namespace acme is taken off by the controller only, not by root";
+            assert_eq!(edit(&admin, other).as_deref(), Some(words));
+            assert!(edit(&identity("root", &[BREAK_GLASS]), other).is_some(), "whoever breaks the glass deletes it instead");
+            assert_eq!(edit(&controller, other), None);
+        }
+        assert_eq!(edit(&admin, &namespace(json!({ HOLDS_RECORDS: "true" }))), None, "other labels are the user's");
+    }
+    assert_eq!(update(&admin, &bare, &marked), None, "one label too many is no harm");
+}
+
+/// The embedded world serves no finalize, and no definitions: their checks are asked directly.
+fn asked_of(guard: &str, who: &Identity, operation: Operation, old: &Object, object: Option<&Object>) -> Option<String> {
+    let key = old.key();
+    let subresource = Subresource::Main;
+    let request = AdmissionRequest {
+        identity: who,
+        operation,
+        subresource,
+        key: &key,
+        object,
+        old: Some(old),
+        namespace: None,
+        may: &|_, _, _| true,
+    };
+    let asked = Asked { request: &request, controller: &Identity::controller().username };
+    TABLE.iter().find(|one| one.name == guard).unwrap().checks.iter().find_map(|check| (check.refusal)(&asked))
+}
+
+#[test]
+fn a_namespace_is_finalized_by_the_namespace_controller_alone() {
+    let held = namespace(json!({ HOLDS_RECORDS: "true" }));
+    let finalized = changed(&held, "/spec/finalizers", json!([]));
+    let finalize =
+        |who: &str, object: &Object| asked_of("namespace-finalized", &identity(who, &[]), Operation::Update, &held, Some(object));
+    assert_eq!(finalize("root", &finalized).as_deref(), Some("namespace acme is finalized by the namespace controller only, not by root"));
+    assert_eq!(finalize("root", &held), None);
+    assert_eq!(finalize(NAMESPACE_CONTROLLERS[0], &finalized), None);
+}
+
+#[test]
+fn our_definitions_are_changed_and_deleted_by_breaking_glass_only() {
+    let mut ours = Object::named(&table::DEFINITION, "", "auditrecords.mandate.dev");
+    ours.body["spec"] = json!({"group": "mandate.dev", "versions": []});
+    let other = changed(&ours, "/spec/group", json!("example.com"));
+    let (edited, labelled) = (changed(&ours, "/spec/versions", json!([{}])), changed(&ours, "/metadata/labels", json!({"a": "b"})));
+    let (admin, glass) = (identity("root", &["system:masters"]), identity("root", &[BREAK_GLASS]));
+    let ask = |who: &Identity, operation, old: &Object, new: Option<&Object>| asked_of("definition-kept", who, operation, old, new);
+    let words = |what: &str| {
+        Some(format!("auditrecords.mandate.dev defines how records are kept: root may not {what} it (group {BREAK_GLASS} may)"))
+    };
+    assert_eq!(ask(&admin, Operation::Update, &ours, Some(&edited)), words("change"));
+    assert_eq!(ask(&admin, Operation::Delete, &ours, None), words("delete"));
+    for (who, operation, old, new) in [
+        (&admin, Operation::Update, &ours, Some(&ours)),
+        (&admin, Operation::Update, &ours, Some(&labelled)),
+        (&glass, Operation::Update, &ours, Some(&edited)),
+        (&glass, Operation::Delete, &ours, None),
+        (&admin, Operation::Update, &other, Some(&edited)),
+        (&admin, Operation::Delete, &other, None),
+    ] {
+        assert_eq!(ask(who, operation, old, new), None);
+    }
 }

@@ -133,6 +133,14 @@ impl Content {
         }))
     }
 
+    /// Puts a parameter into the last node that nobody sent.
+    pub(in crate::sandbox) fn change(&mut self) {
+        let parameters = self.nodes.last_mut().and_then(|node| node.get_mut("parameters")).and_then(Value::as_object_mut);
+        if let Some(parameters) = parameters {
+            parameters.insert("changed".to_owned(), true.into());
+        }
+    }
+
     /// Gives nodes the ids they lack, and webhook nodes their `webhookId`.
     pub(in crate::sandbox) fn complete(&mut self, mut uuid: impl FnMut() -> Uuid) {
         for node in self.nodes.iter_mut().filter_map(Value::as_object_mut) {

@@ -42,6 +42,8 @@ pub(in crate::sandbox) struct Workflow {
     publications: Vec<Publication>,
     triggers: usize,
     webhooks: Vec<Webhook>,
+    /// Whether publishing registered the webhooks.
+    registered: bool,
     digest: String,
 }
 
@@ -64,12 +66,27 @@ struct Kept {
     version_id: Uuid,
     version_counter: u64,
     publications: Vec<Publication>,
+    #[serde(default = "registers")]
+    registered: bool,
+}
+
+fn registers() -> bool {
+    true
 }
 
 impl Workflow {
     /// A new, inactive workflow.
     pub(in crate::sandbox) fn created(id: String, content: Content, digest: String, at: Timestamp, version_id: Uuid) -> Self {
-        let kept = Kept { id, active: false, created_at: at, updated_at: at, version_id, version_counter: 1, publications: Vec::new() };
+        let kept = Kept {
+            id,
+            active: false,
+            created_at: at,
+            updated_at: at,
+            version_id,
+            version_counter: 1,
+            publications: Vec::new(),
+            registered: true,
+        };
         Self::assembled(kept, content, digest)
     }
 
@@ -83,6 +100,7 @@ impl Workflow {
             version_id,
             version_counter: self.version_counter + 1,
             publications: Vec::new(),
+            registered: true,
         };
         let revised = Self::assembled(kept, content, digest);
         if self.active { revised.published("activated", at) } else { revised }
@@ -91,6 +109,11 @@ impl Workflow {
     /// The same workflow, published.
     pub(in crate::sandbox) fn activated(&self, at: Timestamp) -> Self {
         Self { active: true, updated_at: at, ..self.clone() }.published("activated", at)
+    }
+
+    /// The same workflow, its webhooks registered by the publication or not.
+    pub(in crate::sandbox) fn registering(self, registered: bool) -> Self {
+        Self { registered, ..self }
     }
 
     /// The same workflow, unpublished.
@@ -104,7 +127,7 @@ impl Workflow {
     }
 
     fn assembled(kept: Kept, content: Content, digest: String) -> Self {
-        let Kept { id, active, created_at, updated_at, version_id, version_counter, publications } = kept;
+        let Kept { id, active, created_at, updated_at, version_id, version_counter, publications, registered } = kept;
         let Content { name, nodes, connections, settings, static_data } = content;
         let enabled = || nodes.iter().filter(|node| node.get("disabled") != Some(&Value::Bool(true)));
         Self {
@@ -122,6 +145,7 @@ impl Workflow {
             settings: compact(&settings).into(),
             static_data: compact(&static_data).into(),
             publications,
+            registered,
             digest,
         }
     }
@@ -144,7 +168,7 @@ impl Workflow {
 
     /// The production webhooks that answer now.
     pub(in crate::sandbox) fn live_webhooks(&self) -> Vec<Webhook> {
-        if self.active { self.webhooks.clone() } else { Vec::new() }
+        if self.active && self.registered { self.webhooks.clone() } else { Vec::new() }
     }
 
     /// The workflow as the API shows it.
@@ -226,6 +250,7 @@ impl Workflow {
             .value("versionId", &self.version_id)
             .value("versionCounter", &self.version_counter)
             .value("publications", &self.publications)
+            .value("registered", &self.registered)
             .raw("nodes", &self.nodes.text())
             .raw("connections", &self.connections.text())
             .raw("settings", &self.settings)

@@ -1,7 +1,7 @@
 //! A clone is the template with its values, made once and recognised among others.
 
 use mandate::model::call::{Call, KeyedCall};
-use mandate::model::failure::FailureCode;
+use mandate::model::failure::{FailureCode, Repair};
 use mandate::sandbox::{Fault, FaultRule, Operation};
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ async fn a_clone_that_somebody_changed_is_not_accepted() {
     let changes: [(Change, &str); 3] = [
         (|document| document["nodes"][1]["parameters"]["method"] = json!("GET"), "has structural digest"),
         (|document| document["nodes"][1]["parameters"]["url"] = json!("https://evil.example"), "does not hold parameter.bookingUrl"),
-        (|document| document["nodes"] = json!([]), "cannot be interpreted"),
+        (|document| document["nodes"][2]["name"] = json!("Book"), "cannot be interpreted: two nodes are named \"Book\""),
     ];
     for (change, part) in changes {
         let rig = Rig::new();
@@ -120,6 +120,8 @@ async fn a_clone_that_somebody_changed_is_not_accepted() {
         let body = json!({"name": document["name"], "nodes": document["nodes"], "connections": document["connections"], "settings": {"executionOrder": "v1"}});
         rig.direct("PUT", &format!("{WORKFLOWS}/{id}"), Some(body)).await;
         rig.refused_with(&resumed(&call), FailureCode::CloneDiffers, part).await;
-        rig.refused_with(&call, FailureCode::CloneDiffers, &id).await;
+        let failure = rig.refused(&call).await;
+        assert_eq!((failure.code, failure.repair), (FailureCode::CloneDiffers, Some(Repair::CloneAgain)));
+        assert!(failure.message.starts_with(&format!("clone {id} ")), "{failure:?}");
     }
 }

@@ -71,7 +71,7 @@ async fn a_list_of_assistants_that_cannot_be_told_apart_by_time_is_not_believed(
 async fn an_assistant_that_somebody_changed_is_not_accepted() {
     let changes = [
         (json!({"firstMessage": "Hello"}), "/firstMessage"),
-        (json!({"server": {"url": "https://evil.example"}}), "/server/url"),
+        (json!({"server": {"url": "https://evil.example"}, "firstMessage": "Hello"}), "/firstMessage"),
         (json!({"model": {"provider": "openai"}}), "/model/"),
         (json!({"maxDurationSeconds": 601}), "/maxDurationSeconds"),
     ];

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::Body;
 use http_body_util::BodyExt;
-use mandate::adapters::Adapters;
 use mandate::adapters::transport::{CallHook, InProcess, Request};
+use mandate::adapters::{Adapters, Classified, faults};
 use mandate::engine::outcome::Outcome;
 use mandate::engine::port::{Backends, Identifiers, SecretError, SecretValue, Secrets, VirtualClock};
 use mandate::model::call::{Call, IdempotencyKey, KeyedCall, ProviderTarget, ProviderType, SecretKey};
-use mandate::model::failure::{Failure, FailureCode};
+use mandate::model::failure::{Failure, FailureClass, FailureCode, Repair};
 use mandate::model::journal::Evidence;
 use mandate::sandbox::{FaultRule, Keys, Operation, Sandbox, SandboxOptions};
 use serde_json::Value;
@@ -119,6 +119,7 @@ impl Rig {
         let limit = call.provider.timeout + Duration::from_secs(6);
         assert!(started.elapsed() <= limit, "{:?} took {:?}", call.call, started.elapsed());
         assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
+        assert!(has_row(call, &outcome), "no row of the fault list: {outcome:?}");
         outcome
     }
 
@@ -143,6 +144,20 @@ impl Rig {
         assert!(!failure.remediation.is_empty());
     }
 
+    /// Refused, word for word, about a person's turn.
+    pub async fn refused_saying(&self, call: &KeyedCall, code: FailureCode, message: &str) -> Failure {
+        let failure = self.refused(call).await;
+        assert_eq!((failure.code, failure.message.as_str(), failure.class), (code, message, FailureClass::HumanActionRequired));
+        failure
+    }
+
+    /// Refused, word for word, with a repair.
+    pub async fn repairable(&self, call: &KeyedCall, code: FailureCode, repair: Repair, message: &str) {
+        let failure = self.refused(call).await;
+        assert_eq!((failure.code, failure.message.as_str(), failure.repair), (code, message, Some(repair)));
+        assert_eq!(failure.class, FailureClass::FixableAutomatically);
+    }
+
     pub async fn unknown(&self, call: &KeyedCall) -> &'static str {
         match self.perform(call).await {
             Outcome::Unknown(fault) => fault.code,
@@ -155,6 +170,33 @@ impl Rig {
             Outcome::NoEffect { fault, retry_after } => (fault.code, retry_after),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Whether the fault list has the outcome: the adapter that can meet it, its class, its code, its remedy step by step.
+fn has_row(call: &KeyedCall, outcome: &Outcome) -> bool {
+    let mut rows = faults().filter(|row| row.providers.contains(&call.provider.provider_type));
+    match outcome {
+        Outcome::Done(_) => true,
+        Outcome::NoEffect { fault, .. } | Outcome::Unknown(fault) => {
+            rows.any(|row| row.code == fault.code && matches!(row.classified, Classified::Passing(_)))
+        }
+        Outcome::Refused(failure) => rows.any(|row| {
+            let same_class = match row.classified {
+                Classified::HumanAction(code) => failure.code == code && failure.repair.is_none(),
+                // What a repair meets itself is a person's.
+                Classified::Repair(code, repair) => failure.code == code && failure.repair.is_none_or(|found| found == repair),
+                Classified::Passing(_) => false,
+            };
+            let stands_for = |(step, said): (&&str, &String)| {
+                let names = ["provider", "operation", "object", "key"];
+                let pattern = names.iter().fold(regex::escape(step), |text, name| text.replace(&format!(r"\{{{name}\}}"), ".+"));
+                regex::Regex::new(&format!("^(?s){pattern}$")).unwrap().is_match(said)
+            };
+            same_class
+                && row.remediation.len() == failure.remediation.len()
+                && row.remediation.iter().zip(&failure.remediation).all(stands_for)
+        }),
     }
 }
 
@@ -178,10 +220,17 @@ pub fn keyed(call: Call) -> KeyedCall {
 
 pub fn keyed_for(request: &str, call: Call) -> KeyedCall {
     let provider_type = match &call {
-        Call::ReadTemplate { .. } | Call::CloneWorkflow { .. } | Call::PublishWebhooks { .. } => ProviderType::N8n,
-        Call::CreateResource { .. } => ProviderType::Http,
-        Call::SubscribeCalendar { .. } => ProviderType::Calcom,
-        Call::CreateAssistant { .. } => ProviderType::Vapi,
+        Call::ReadTemplate { .. }
+        | Call::CloneWorkflow { .. }
+        | Call::PublishWebhooks { .. }
+        | Call::ReactivateWorkflow { .. }
+        | Call::UpdateWorkflow { .. }
+        | Call::RemoveWorkflow { .. } => ProviderType::N8n,
+        Call::CreateResource { .. } | Call::SwitchResource { .. } | Call::RemoveResource { .. } => ProviderType::Http,
+        Call::SubscribeCalendar { .. } | Call::SwitchSubscription { .. } | Call::Unsubscribe { .. } => ProviderType::Calcom,
+        Call::CreateAssistant { .. } | Call::SetServerUrl { .. } | Call::UpdateAssistant { .. } | Call::RemoveAssistant { .. } => {
+            ProviderType::Vapi
+        }
     };
     let input = call.input_digest().unwrap();
     let key = IdempotencyKey::new(request, "step", "call", 1, &input).unwrap();

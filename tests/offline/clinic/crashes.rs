@@ -16,6 +16,7 @@ struct End {
     state: State,
     steps: Vec<String>,
     records: Vec<String>,
+    notices: Vec<String>,
     decision: Option<String>,
     effects: Vec<String>,
 }
@@ -29,9 +30,17 @@ async fn end(rig: &Rig) -> End {
         state: status.state.unwrap(),
         steps: status.steps.iter().map(|step| format!("{:?} {:?}", step.step, step.progress)).collect(),
         records: records.iter().map(|record| format!("{} {}", record.body["spec"]["sequence"], record.body["spec"]["event"])).collect(),
+        notices: notices(rig),
         decision: decision.and_then(|decision| decision.body.pointer("/status/verdict")?.as_str().map(str::to_owned)),
         effects: rig.effects(),
     }
+}
+
+/// Reasons of all Events, each as often as it was told.
+fn notices(rig: &Rig) -> Vec<String> {
+    let mut reasons: Vec<String> = rig.all("Event").iter().map(|event| event.body["reason"].to_string()).collect();
+    reasons.sort();
+    reasons
 }
 
 /// The clinic from YAML to COMPLETED, interrupted as planned.
@@ -55,6 +64,7 @@ async fn a_crash_at_any_point_costs_nothing_but_time() {
     let (expected, _) = run(&counting).await;
     assert_eq!(expected.state, State::Completed);
     assert_eq!(expected.decision.as_deref(), Some("Accepted"));
+    assert_eq!(expected.notices, ["\"AwaitingVerification\"", "\"Completed\""], "one Event for each outcome");
     let points = counting.hits();
     assert!(points > 100, "only {points} crash points were found");
     let mut crashed = 0;

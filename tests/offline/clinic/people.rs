@@ -50,7 +50,10 @@ async fn one_of_two_equal_decisions_is_acted_upon_and_recorded_once() {
     rig.decide(&request, "Verify", named("three")).await;
     rig.settle().await;
     assert_eq!(fate(&rig, "three").await, is("Superseded", "Superseded"));
-    assert_eq!(condition(&*decision(&rig, "three").await, "Ready")[2], "one (Verify) on the same evidence came first");
+    assert_eq!(
+        condition(&*decision(&rig, "three").await, "Ready")[2],
+        "one (Verify by ben@acme-dental.example) on the same evidence came first"
+    );
     assert_eq!(rig.request().await.body["status"]["state"], "COMPLETED");
     assert_eq!(rig.events().await, ["ProvisioningInitiated", "ProvisioningVerified"]);
     rig.beside_is_well().await;
@@ -131,7 +134,7 @@ fn void() -> [(&'static str, &'static str, Change, &'static str, &'static str); 
             "Verify",
             |it| it["spec"]["subject"]["kind"] = "Provider".into(),
             "SubjectKindUnknown",
-            "spec.subject.kind Provider takes no decisions: ProvisioningRequest does",
+            "spec.subject.kind Provider takes no decisions: AssistantDeployment, ProvisioningRequest, ProvisioningSchema and Tenant do",
         ),
     ]
 }

@@ -282,6 +282,11 @@ impl Rig {
 
     /// An operator with these kinds instead of ours.
     pub fn operator_of(&self, kinds: &'static [&'static dyn AnyKind]) -> Operator {
+        Operator::new(Setup { kinds, ..self.setup() })
+    }
+
+    /// What an operator is made of.
+    pub fn setup(&self) -> Setup {
         let secrets =
             WorldSecrets { world: Arc::new(self.memory.client(Identity::controller(), None)), system_namespace: "mandate-system".into() };
         let transport = ByHost {
@@ -290,8 +295,7 @@ impl Rig {
             sent: self.sent.clone(),
         };
         let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), self.clock.clone()));
-        let (setup, _) = embedded::setup(&self.memory, backends, self.clock.clone(), |world| world);
-        Operator::new(Setup { kinds, ..setup })
+        embedded::setup(&self.memory, backends, self.clock.clone(), |world| world).0
     }
 
     /// Runs an operator until nothing is to be done for [`HORIZON`].

@@ -32,6 +32,10 @@ pub const ALL_WIDGETS: &str = "/apis/mandate.dev/v1alpha1/widgets";
 pub struct HandClock(Mutex<Timestamp>);
 
 impl HandClock {
+    pub fn at(now: &str) -> Self {
+        Self(Mutex::new(now.parse().unwrap()))
+    }
+
     pub fn advance(&self, seconds: i64) {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(SignedDuration::from_secs(seconds)).unwrap();

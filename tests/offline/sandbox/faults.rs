@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::BodyExt;
-use mandate::sandbox::{Fault, FaultRule, Operation, ReplyLost, Vendor};
+use mandate::sandbox::{Fault, FaultRule, Operation, ReplyLost, SandboxOptions, Vendor};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::bench::{Bench, WORKFLOWS, request, webhook_workflow};
+use super::bench::{Bench, WORKFLOWS, options, request, webhook_workflow};
 
 fn create() -> http::Request<axum::body::Body> {
     request("POST", WORKFLOWS, Some(webhook_workflow("Reception", "p")))
@@ -33,6 +33,7 @@ async fn latency_falls_half_before_and_half_after_the_effect() {
 #[tokio::test(start_paused = true)]
 async fn a_status_fault_answers_as_the_vendor_does_and_has_no_effect() {
     let cases = [
+        (Fault::BadRequest, 400, None),
         (Fault::Unauthorized, 401, None),
         (Fault::TooManyRequests { retry_after_seconds: 7 }, 429, Some("7")),
         (Fault::InternalError, 500, None),
@@ -237,4 +238,46 @@ async fn a_hanging_request_does_not_hold_up_the_shutdown() {
     stop.send(()).unwrap();
     timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
     hanging.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_changes_on_its_way_is_stored_changed_and_logged_as_asked_for() {
+    let bench = Bench::new();
+    bench.workflow(webhook_workflow("Reception", "p")).await;
+    bench.sandbox.set_faults(vec![FaultRule::new(Fault::ContentChanged)]);
+    let (_, workflow) = bench.post(WORKFLOWS, webhook_workflow("Reception", "p")).await;
+    assert_eq!(workflow["nodes"].as_array().unwrap().last().unwrap()["parameters"]["changed"], true);
+    let [plain, changed] = &bench.sandbox.effects()[..] else { panic!() };
+    assert_eq!(plain.digest, changed.digest);
+    let (_, assistant) = bench.post("/vapi/assistant", json!({"firstMessage": "Hello"})).await;
+    assert_eq!(assistant["firstMessage"], "changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activation_that_does_not_register_is_active_and_the_next_one_registers() {
+    let folder = tempfile::tempdir().unwrap();
+    let durable = || SandboxOptions { log: Some(folder.path().join("log")), ..options(1) };
+    let bench = Bench::with(durable());
+    let id = bench.workflow(webhook_workflow("Reception", "p")).await;
+    bench.sandbox.set_faults(vec![FaultRule::new(Fault::NotRegistered)]);
+    assert_eq!(bench.activate(&id).await.1["active"], true);
+    let answers = async |bench: &Bench| bench.post("/n8n/webhook/p", json!({})).await.0;
+    assert_eq!(answers(&bench).await, StatusCode::NOT_FOUND);
+    assert!(!bench.operations().iter().any(|(operation, _)| *operation == Operation::RegisterWebhook));
+    drop(bench);
+    let bench = Bench::with(durable());
+    assert_eq!(answers(&bench).await, StatusCode::NOT_FOUND, "a restart registers nothing");
+    bench.activate(&id).await;
+    assert_eq!(answers(&bench).await, StatusCode::NOT_FOUND, "it is active already");
+    bench.call("POST", &format!("{WORKFLOWS}/{id}/deactivate"), None).await;
+    bench.activate(&id).await;
+    assert_eq!(answers(&bench).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assistant_loses_its_server_and_nothing_else() {
+    let bench = Bench::failing(vec![FaultRule::new(Fault::ServerDropped)]);
+    let body = json!({"firstMessage": "Hello", "server": {"url": "https://a.example"}});
+    let (_, assistant) = bench.post("/vapi/assistant", body).await;
+    assert_eq!((assistant.get("server"), &assistant["firstMessage"]), (None, &json!("Hello")));
 }

@@ -195,6 +195,19 @@ async fn a_subscription_is_created_read_patched_and_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_of_a_subscription_to_what_it_is_already_is_no_effect() {
+    let bench = Bench::new();
+    let (_, created) = bench.post("/crm/v1/subscriptions", subscription("a")).await;
+    let path = format!("/crm/v1/subscriptions/{}", created["id"].as_str().unwrap());
+    for enabled in [true, false, false] {
+        let (status, changed) = bench.call("PATCH", &path, Some(json!({ "enabled": enabled }))).await;
+        assert_eq!((status, &changed["enabled"]), (StatusCode::OK, &json!(enabled)));
+    }
+    let done: Vec<Operation> = bench.operations().into_iter().map(|(operation, _)| operation).collect();
+    assert_eq!(done, [Operation::Create, Operation::Update]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idempotency_key_does_not_keep_a_subscription_from_being_made_twice() {
     let bench = Bench::new();
     for _ in 0..2 {
