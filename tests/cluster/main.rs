@@ -22,6 +22,7 @@ mod proxy;
 mod rbac;
 mod readme;
 mod recovery;
+mod refusals;
 mod release;
 mod replicas;
 mod rig;
@@ -67,7 +68,7 @@ impl Test {
 
 /// Tests that share a control plane.
 fn shared() -> Vec<Test> {
-    [conformance::shared(), parity::shared(), server::shared()].into_iter().flatten().collect()
+    [conformance::shared(), parity::shared(), refusals::shared(), server::shared()].into_iter().flatten().collect()
 }
 
 /// Tests that run one after the other, each with what it starts itself.
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
     }
     let together = libtest_mimic::run(&beside, trials(shared));
     control_plane::shared::stop();
+    refusals::stop();
     let each = libtest_mimic::run(&one_by_one, alone);
     if together.has_failed() || each.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }
