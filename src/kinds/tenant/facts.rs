@@ -93,8 +93,7 @@ pub async fn gather(tenant: &Tenant, read: &dyn Read, settings: &Settings) -> Re
 
 /// Nothing is read in a namespace that is not the tenant's.
 async fn leaving(tenant: &Tenant, ours: bool, read: &dyn Read, settings: &Settings) -> Result<Leaving, WorldError> {
-    let uid = tenant.metadata.uid.as_deref().unwrap_or_default();
-    let decisions = decisions::about(&TENANT, uid, &settings.system_namespace, read).await?;
+    let decisions = decisions::about(&TENANT, &tenant.metadata, &settings.system_namespace, read).await?;
     if !ours {
         return Ok(Leaving { outside: Vec::new(), chains: Vec::new(), decisions });
     }
