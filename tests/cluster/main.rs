@@ -8,6 +8,7 @@
 
 mod clinic;
 mod conformance;
+mod contract;
 mod control_plane;
 mod crash;
 mod embedded;
@@ -82,6 +83,7 @@ fn alone() -> Vec<Test> {
         server::alone(),
         readme::alone(),
         clinic::alone(),
+        contract::alone(),
         replicas::alone(),
         crash::alone(),
         embedded::alone(),
