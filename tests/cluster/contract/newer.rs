@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use mandate::sandbox::{CALCOM_KEY, CRM_KEY};
+use mandate::sandbox::{CALCOM_KEY, CRM_KEY, Fault, FaultRule, Vendor};
 use serde_json::{Value, json};
 
-use super::{ONE, OURS, accepted, at, attempt, deployment, edit, events, in_order, left, message, named, offered, reason, stands};
+use super::{ONE, OURS, accepted, at, attempt, deployment, edit, events, in_order, left, message, named, offered, reason, run, stands};
 use crate::Test;
 use crate::control_plane::users::{ADMIN, CONTROLLER};
 use crate::control_plane::{Controllers, eventually};
@@ -18,6 +18,7 @@ pub fn alone() -> Vec<Test> {
 
 const R1: &str = "recepcionista-ia-1.1-r1";
 const R2: &str = "recepcionista-ia-1.1-r2";
+const R3: &str = "recepcionista-ia-1.1-r3";
 
 async fn an_assistant_is_upgraded_brought_to_a_revision_and_left_when_people_decide() {
     let clinic = Clinic::start(Controllers::Stock).await;
@@ -30,6 +31,7 @@ async fn an_assistant_is_upgraded_brought_to_a_revision_and_left_when_people_dec
 
     an_upgrade_takes_over_when_it_is_verified(&clinic).await;
     a_revision_is_brought_along_and_validated(&clinic).await;
+    a_revision_that_cannot_be_brought_along_is_not_validated(&clinic).await;
     in_order(&clinic, "on the revision").await;
     a_deletion_waits_and_a_release_lets_it_go(&clinic).await;
     in_order(&clinic, "released").await;
@@ -96,12 +98,7 @@ async fn an_upgrade_takes_over_when_it_is_verified(clinic: &Clinic) {
 async fn a_revision_is_brought_along_and_validated(clinic: &Clinic) {
     let (asked, before) = (clinic.plane.requests().len(), clinic.effects().await.len());
     publish(clinic, "1.1", 2, 550).await;
-    let schema = format!("{OURS}/provisioningschemas/{R2}");
-    let counts = json!({"live": 1, "current": 1, "pending": 0, "failed": 0});
-    eventually("the schema counts the live assistant as current", PATIENCE, || async {
-        clinic.get(&schema).await.is_some_and(|found| found["status"]["deployments"] == counts)
-    })
-    .await;
+    let schema = counts(clinic, R2, json!({"live": 1, "current": 1, "pending": 0, "failed": 0})).await;
     let now = deployment(clinic).await;
     assert_eq!((&now["status"]["schema"]["name"], reason(&now).as_str()), (&json!(R2), "Completed"));
     assert_eq!(condition(&now, "UpToDate")["status"], "True");
@@ -115,14 +112,44 @@ async fn a_revision_is_brought_along_and_validated(clinic: &Clinic) {
     let counted = ["assistantdeployments/status", "auditrecords", "events", "provisioningrequests/status"].map(written);
     assert_eq!(counted, [2, 1, 1, 0], "status writes, records, Events");
 
-    let done = clinic.get(&schema).await.unwrap();
-    assert_eq!(offered(&done), ["ValidatePropagation"]);
-    let propagated = condition(&done, "Propagated");
+    assert_eq!(offered(&schema), ["ValidatePropagation"]);
+    let propagated = condition(&schema, "Propagated");
     assert_eq!(propagated["reason"], "AwaitingValidation");
     accepted(clinic, &named(propagated["message"].as_str().unwrap(), "validate-propagation"), &[]);
-    let done = clinic.get(&schema).await.unwrap();
+    let done = clinic.get(&format!("{OURS}/provisioningschemas/{R2}")).await.unwrap();
     assert_eq!((&condition(&done, "Propagated")["reason"], offered(&done)), (&json!("PropagationValidated"), Vec::new()));
     assert_eq!(events(clinic, &done).await, ["PropagationValidated"]);
+}
+
+/// Waits until a schema has counted so, and gives it.
+async fn counts(clinic: &Clinic, schema: &str, counts: Value) -> Value {
+    let path = format!("{OURS}/provisioningschemas/{schema}");
+    eventually(&format!("{schema} counts {counts}"), PATIENCE, || async {
+        clinic.get(&path).await.is_some_and(|found| found["status"]["deployments"] == counts)
+    })
+    .await;
+    clinic.get(&path).await.unwrap()
+}
+
+async fn a_revision_that_cannot_be_brought_along_is_not_validated(clinic: &Clinic) {
+    let validate = ["decide", "validate-propagation", "pschema/recepcionista-ia-1.1-r3"];
+    clinic.disturb(&[FaultRule::new(Fault::Unauthorized).vendor(Vendor::Vapi)]).await;
+    publish(clinic, "1.1", 3, 560).await;
+    let schema = counts(clinic, R3, json!({"live": 1, "current": 0, "pending": 0, "failed": 1})).await;
+    assert_eq!((condition(&schema, "Propagated")["reason"].as_str(), offered(&schema)), (Some("PropagationIncomplete"), Vec::new()));
+    let (said, taken) = run(clinic, &validate, &[]);
+    assert!(!taken && said.contains("PropagationIncomplete: not every live deployment is on the revision"), "{said}");
+    let behind = deployment(clinic).await;
+    let up_to_date = condition(&behind, "UpToDate");
+    assert_eq!((up_to_date["reason"].as_str(), reason(&behind).as_str()), (Some("PropagationFailed"), "Completed"), "it serves as it was");
+    assert_eq!(behind["status"]["schema"]["name"], R2);
+
+    clinic.disturb(&[]).await;
+    accepted(clinic, &named(up_to_date["message"].as_str().unwrap(), "retry"), &[]);
+    counts(clinic, R3, json!({"live": 1, "current": 1, "pending": 0, "failed": 0})).await;
+    accepted(clinic, &validate, &[]);
+    let said = events(clinic, &behind).await;
+    assert_eq!(said[3..], ["PropagationFailed", "RetryOrdered", "RevisionPropagated"]);
 }
 
 async fn a_deletion_waits_and_a_release_lets_it_go(clinic: &Clinic) {
@@ -146,5 +173,5 @@ async fn a_deletion_waits_and_a_release_lets_it_go(clinic: &Clinic) {
     }
     assert_eq!(clinic.effects().await, effects, "nothing outside was touched");
     assert_eq!(events(clinic, &subject).await, ["ProvisioningInitiated", "ProvisioningVerified", "Released"], "the records stay");
-    assert_eq!(events(clinic, &live).await, ["CutoverStepDone", "CutoverStepDone", "RevisionPropagated"]);
+    assert_eq!(events(clinic, &live).await.len(), 6, "of cutover and propagation too");
 }
