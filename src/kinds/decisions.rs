@@ -54,13 +54,16 @@ pub fn first_passing(decisions: &[OperatorDecision], taken: &[TakenDecision], st
     Some(taken_at(chosen, now))
 }
 
-/// The decision on which `act` is on record already, as it goes into the subject's journal: the process died between record
-/// and status, and what is on record was done, whatever has changed since.
+/// A decision whose act is on record already and not in the subject's journal, as it goes there: the process died between
+/// record and status, and what is on record was done, whatever has changed since.
 #[must_use]
-pub fn recorded(decisions: &[OperatorDecision], taken: &[TakenDecision], act: Act, chain: &Chain) -> Option<TakenDecision> {
-    let of = |uid: &str| chain.entries.iter().find(|entry| entry.event == event(act) && entry.payload["decisionUid"] == uid);
+pub fn recorded(decisions: &[OperatorDecision], taken: &[TakenDecision], chain: &Chain) -> Option<TakenDecision> {
     let mut new = decisions.iter().filter(|decision| !taken.iter().any(|before| Some(&before.uid) == decision.metadata.uid.as_ref()));
-    new.find_map(|decision| Some(taken_at(decision, of(decision.metadata.uid.as_deref()?)?.time)))
+    new.find_map(|decision| {
+        let (uid, event) = (decision.metadata.uid.as_deref()?, event(decision.spec.act));
+        let entry = chain.entries.iter().find(|entry| entry.event == event && entry.payload["decisionUid"] == uid)?;
+        Some(taken_at(decision, entry.time))
+    })
 }
 
 /// A decision as it goes into its subject's journal.

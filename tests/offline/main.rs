@@ -17,6 +17,7 @@ mod notify;
 mod release;
 mod sandbox;
 mod scale;
+mod scenarios;
 mod schema;
 mod supervise;
 mod telemetry;
