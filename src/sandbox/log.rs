@@ -136,6 +136,11 @@ struct Disk {
 }
 
 impl Log {
+    /// The same effects, in memory alone.
+    pub(super) fn fork(&self) -> Self {
+        Self { effects: self.effects.clone(), disk: None }
+    }
+
     /// Opens or creates the file, hands every complete line to `fold` in order, and cuts off a torn last line.
     pub(super) fn open(path: &Path, sync: bool, mut fold: impl FnMut(&Entry) -> Result<(), String>) -> Result<Self, LogError> {
         let failed = |operation| move |source| LogError::File { operation, path: path.to_path_buf(), source };

@@ -148,6 +148,13 @@ impl Sandbox {
         Ok(Self(Arc::new(Inner { clock, ids, keys, state: Mutex::new(state), faults: Mutex::default() })))
     }
 
+    /// A sandbox of its own that begins as this one stands, with its own time and ids, without faults, kept nowhere.
+    #[must_use]
+    pub fn fork(&self, clock: Arc<dyn Clock>, ids: Arc<dyn Identifiers>) -> Self {
+        let state = Mutex::new(locked(&self.0.state).fork());
+        Self(Arc::new(Inner { clock, ids, keys: self.0.keys.clone(), state, faults: Mutex::default() }))
+    }
+
     /// All routes, to be called in process or served.
     pub fn router(&self) -> Router {
         Router::new().fallback(exchange).with_state(self.clone())

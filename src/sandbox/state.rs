@@ -22,14 +22,14 @@ pub(super) trait Resource {
 }
 
 /// Resources of one kind in the order they were created, found by id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Collection<T> {
     items: BTreeMap<u64, Slot<T>>,
     places: HashMap<String, u64>,
     next: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Slot<T> {
     item: T,
     visible_from: Timestamp,
@@ -98,6 +98,17 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The same, kept in memory alone.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            log: self.log.fork(),
+            workflows: self.workflows.clone(),
+            assistants: self.assistants.clone(),
+            hooks: self.hooks.clone(),
+            subscriptions: self.subscriptions.clone(),
+        }
+    }
+
     /// Applies one line of the log.
     pub(super) fn fold(&mut self, entry: &Entry) -> Result<(), String> {
         let Some(effect) = entry.effects.first() else { return Err(String::from("no effect")) };

@@ -1,5 +1,9 @@
 //! Tests.
 
+/// The allocator of the program: whole worlds come and go here by the ten thousand.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod adapters;
 mod architecture;
 mod broken;

@@ -266,7 +266,7 @@ impl Resource for Workflow {
 }
 
 /// All workflows, and which of them holds which production webhook.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::sandbox) struct Workflows {
     collection: Collection<Workflow>,
     /// Path, then method, then the workflow's id.

@@ -81,18 +81,34 @@ impl Draft {
 
 impl Shared {
     pub(super) fn open(options: MemoryOptions) -> Result<Self, OpenError> {
-        let MemoryOptions { catalogue, guards, authorizer, clock, ids, storage: store } = options;
-        let state = match &store {
-            Some(store) => load(&catalogue, store)?,
+        let state = match &options.storage {
+            Some(store) => load(&options.catalogue, store)?,
             None => State::empty_at(FIRST_VERSION),
         };
-        let committer = Committer { work: Work::found_in(&state), failed: None };
-        let history = Arc::new(History::beginning_at(state.version));
-        let (state, committer) = (ArcSwap::from_pointee(state), Mutex::new(committer));
-        let shared = Self { catalogue, guards, authorizer, clock, ids, state, history, store, committer };
+        let shared = Self::beginning(options, state);
         // A process that was killed between an owner's deletion and its dependents' left these behind.
         shared.collect_until_done(&mut shared.committer());
         Ok(shared)
+    }
+
+    /// A world that begins as this one stands, kept nowhere.
+    pub(super) fn fork(&self, clock: Arc<dyn Clock>, ids: Arc<dyn Identifiers>) -> Self {
+        let options = MemoryOptions {
+            catalogue: Arc::clone(&self.catalogue),
+            guards: self.guards.clone(),
+            authorizer: Arc::clone(&self.authorizer),
+            clock,
+            ids,
+            storage: None,
+        };
+        Self::beginning(options, State::clone(&self.state.load()))
+    }
+
+    fn beginning(options: MemoryOptions, state: State) -> Self {
+        let MemoryOptions { catalogue, guards, authorizer, clock, ids, storage: store } = options;
+        let committer = Mutex::new(Committer { work: Work::found_in(&state), failed: None });
+        let history = Arc::new(History::beginning_at(state.version));
+        Self { catalogue, guards, authorizer, clock, ids, state: ArcSwap::from_pointee(state), history, store, committer }
     }
 
     pub(super) fn served(&self, key: &ObjectKey) -> Result<Served<'_>, WorldError> {

@@ -119,8 +119,19 @@ impl Memory {
     /// # Errors
     /// [`OpenError`]
     pub fn open(options: MemoryOptions) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::open(options)?);
-        Ok(Self { handle: Arc::new(Handle { shared: Some(shared), queue: Arc::default() }) })
+        Ok(Self::over(Shared::open(options)?))
+    }
+
+    /// A world of its own that begins as this one stands, with its own time and UIDs, kept nowhere: to try more than one way on.
+    ///
+    /// # Errors
+    /// [`WorldError::Unavailable`] when this world is closed.
+    pub fn fork(&self, clock: Arc<dyn Clock>, ids: Arc<dyn Identifiers>) -> Result<Self, WorldError> {
+        Ok(Self::over(self.shared()?.fork(clock, ids)))
+    }
+
+    fn over(shared: Shared) -> Self {
+        Self { handle: Arc::new(Handle { shared: Some(Arc::new(shared)), queue: Arc::default() }) }
     }
 
     /// A client of this world for the controller or a test. With permissions, it can do nothing that they do not declare.

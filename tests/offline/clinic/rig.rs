@@ -47,7 +47,7 @@ pub struct Rig {
     pub memory: Memory,
     pub sandbox: Sandbox,
     pub clock: Arc<dyn Clock>,
-    ids: Arc<dyn Identifiers>,
+    ids: Arc<Counting>,
     /// Systems of the tenant beside, which no fault of `sandbox` touches.
     beside: Option<Sandbox>,
     /// What was sent to `sandbox`, and when.
@@ -131,9 +131,19 @@ impl Rig {
     /// An empty world and a sandbox with the clinic's templates.
     pub fn empty() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(mandate::engine::port::VirtualClock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()));
-        let ids: Arc<dyn Identifiers> = Arc::new(Counting::default());
+        let ids = Arc::new(Counting::default());
         let memory = embedded::open(clock.clone(), ids.clone(), None).unwrap();
         let sandbox = sandbox(&clock, &ids);
+        Self { memory, sandbox, clock, ids, beside: None, sent: Arc::default(), busy: Arc::default() }
+    }
+
+    /// The same at the same instant, to go on from in one of many ways. Every fork counts its identifiers from the same one.
+    pub fn fork(&self) -> Self {
+        assert!(self.beside.is_none(), "one sandbox is forked");
+        let clock: Arc<dyn Clock> = Arc::new(mandate::engine::port::VirtualClock::starting_at(self.clock.now()));
+        let ids = Arc::new(Counting(AtomicU64::new(self.ids.0.load(Ordering::Relaxed))));
+        let memory = self.memory.fork(clock.clone(), ids.clone()).unwrap();
+        let sandbox = self.sandbox.fork(clock.clone(), ids.clone());
         Self { memory, sandbox, clock, ids, beside: None, sent: Arc::default(), busy: Arc::default() }
     }
 
@@ -419,7 +429,7 @@ impl AtWork {
     }
 }
 
-fn sandbox(clock: &Arc<dyn Clock>, ids: &Arc<dyn Identifiers>) -> Sandbox {
+fn sandbox(clock: &Arc<dyn Clock>, ids: &Arc<Counting>) -> Sandbox {
     let mut options = SandboxOptions::new(clock.clone(), ids.clone());
     options.templates = Some(clinic().join("sandbox"));
     Sandbox::open(options).unwrap()

@@ -52,7 +52,13 @@ impl Journey {
     }
 
     /// The world before anything is disturbed, with what sets the journey going.
-    async fn prepared(self, person: &mut Person) -> Rig {
+    pub async fn prepared(self) -> Prepared {
+        let mut person = Person::default();
+        let rig = self.begun(&mut person).await;
+        Prepared { rig, person }
+    }
+
+    async fn begun(self, person: &mut Person) -> Rig {
         let rig = Rig::clinic().await;
         match self {
             Self::Provision => return rig,
@@ -98,6 +104,12 @@ async fn revised(rig: &Rig) -> Value {
         schema["spec"]["workflows"][number]["digest"] = digest.to_string().into();
     }
     schema
+}
+
+/// A world from which a journey begins, any number of times.
+pub struct Prepared {
+    rig: Rig,
+    person: Person,
 }
 
 /// What fails, and what that is for Mandate.
@@ -197,9 +209,9 @@ pub static FAILINGS: [Failing; 18] = [
 ];
 
 /// Runs a scenario to its end.
-pub async fn run(scenario: Scenario, plan: &Arc<CrashPlan>) -> Trace {
-    let mut person = Person::default();
-    let rig = scenario.journey.prepared(&mut person).await;
+pub async fn run(scenario: Scenario, prepared: &Prepared, plan: &Arc<CrashPlan>) -> Trace {
+    let mut person = prepared.person.clone();
+    let rig = prepared.rig.fork();
     let before = (rig.sandbox.effects().len(), rig.sent.lock().unwrap().len());
     let struck = scenario.strike.map(|(strike, request)| {
         let (_, fault, after) = STRIKES[strike].clone();
@@ -225,7 +237,7 @@ pub async fn run(scenario: Scenario, plan: &Arc<CrashPlan>) -> Trace {
 const MOST_ACTS: usize = 10;
 
 /// The person who decides, as somebody would who wants the journey to end.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Person {
     acts: Vec<String>,
 }
