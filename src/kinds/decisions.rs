@@ -1,6 +1,7 @@
 //! What every subject of decisions does with them: finds those about it, and takes the first that no rule refuses.
 //! See docs/adr/0001-the-subject-acts.md.
 
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::operatordecision::api::{DECISION, OperatorDecision};
@@ -13,18 +14,25 @@ use crate::model::record::RecordDraft;
 use crate::model::resource::Resource;
 use crate::model::time::Time;
 
-/// Decisions on the subject with this UID, oldest first. They live in `namespace`: the subject's own, or the system namespace
+/// Decisions on the subject with this name and UID, oldest first: one that names another subject is about neither. They live in `namespace`: the subject's own, or the system namespace
 /// for a cluster-scoped one.
 ///
 /// # Errors
 /// The world's.
-pub async fn about(subject: &'static Resource, uid: &str, namespace: &str, read: &dyn Read) -> Result<Vec<OperatorDecision>, WorldError> {
+pub async fn about(
+    subject: &'static Resource,
+    metadata: &ObjectMeta,
+    namespace: &str,
+    read: &dyn Read,
+) -> Result<Vec<OperatorDecision>, WorldError> {
+    let (uid, name) = (metadata.uid.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
     let found = read.list(&Query::related(&DECISION, uid)).await?;
     let mut decisions: Vec<OperatorDecision> = found
         .iter()
         .filter(|object| object.namespace() == namespace)
         .filter_map(|object| object.parse::<OperatorDecision>().ok())
-        .filter(|decision| decision.spec.subject.kind == subject.kind && decision.spec.subject.uid == uid)
+        .filter(|decision| decision.spec.subject.kind == subject.kind)
+        .filter(|decision| decision.spec.subject.uid == uid && decision.spec.subject.name == name)
         .collect();
     decisions.sort_by(|one, other| {
         let order = |decision: &OperatorDecision| (decision.metadata.creation_timestamp.clone(), decision.metadata.name.clone());

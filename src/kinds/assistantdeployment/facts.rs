@@ -119,7 +119,7 @@ pub async fn gather(deployment: &AssistantDeployment, read: &dyn Read) -> Result
         schemas: all.iter().filter_map(|object| object.parse::<ProvisioningSchema>().ok()).collect(),
         requests,
         providers: BTreeMap::new(),
-        decisions: decisions::about(&DEPLOYMENT, deployment.metadata.uid.as_deref().unwrap_or_default(), namespace, read).await?,
+        decisions: decisions::about(&DEPLOYMENT, &deployment.metadata, namespace, read).await?,
     };
     facts.schemas.retain(|schema| schema.spec.product == deployment.spec.product);
     facts.schema = facts.current_of(&deployment.spec.version).cloned();

@@ -106,7 +106,7 @@ pub async fn gather(request: &ProvisioningRequest, read: &dyn Read) -> Result<Fa
         deployment: deployment.map(|deployment| deployment_fact(request, &deployment)),
         providers: providers(request, read).await?,
         leftovers_of: leftovers_of(request, read).await?,
-        decisions: decisions::about(&REQUEST, request.metadata.uid.as_deref().unwrap_or_default(), namespace, read).await?,
+        decisions: decisions::about(&REQUEST, &request.metadata, namespace, read).await?,
     })
 }
 

@@ -43,12 +43,11 @@ pub async fn gather(schema: &ProvisioningSchema, read: &dyn Read, settings: &Set
         pinned_by.extend(pinning.iter().map(|request| request.key().to_string()));
         pinned_by.extend(on_it.iter().map(|deployment| deployment.key().to_string()));
     }
-    let uid = schema.metadata.uid.as_deref().unwrap_or_default();
     Ok(Facts {
         pinned_by,
         others: schemas.filter(|other| other.spec.product == schema.spec.product).collect(),
         live: deployments.iter().filter_map(|deployment| Live::of(deployment)).collect(),
-        decisions: decisions::about(&SCHEMA, uid, &settings.system_namespace, read).await?,
+        decisions: decisions::about(&SCHEMA, &schema.metadata, &settings.system_namespace, read).await?,
     })
 }
 
