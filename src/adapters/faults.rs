@@ -56,6 +56,8 @@ const AGAIN: &str =
     "Then decide anew: `mandate decide retry <request>` or, if it was a rollback that failed, `mandate decide rollback <request>`.";
 /// The same for what only provisioning can meet.
 const RETRY: &str = "Then decide anew: `mandate decide retry <request>`.";
+/// End of a step that a read has no use for.
+const MAY_HAVE_HAPPENED: &str = "{operation} may have happened.";
 /// How a person's own hand gets into the chain of records.
 const ON_RECORD: &str = "Put what you did on record: `mandate decide intervene <request> --note \"what was done\"`.";
 
@@ -117,7 +119,7 @@ fault_list! {
         UpdateDiffers: N8N, FailureCode::CloneDiffers,
             "After its update the clone does not read back as the newer template with its values and paths.",
             &["Compare {object} in the n8n of Provider {provider} with the template in the message; it serves calls as it is now.",
-              "If somebody edits it there, have them stop: `kubectl describe assistantdeployment <name>` says what it is updated to and when it is tried again."];
+              "If somebody edits it there, have them stop.", RETRY];
         WebhookConflict: N8N, FailureCode::WebhookConflict,
             "Another active workflow holds one of the webhook paths.",
             &["In the n8n of Provider {provider} find the active workflow that has the path of {object} named in the message and deactivate it.",
@@ -264,7 +266,8 @@ fn steps(row: FaultRow, call: &KeyedCall, object: &str) -> Vec<String> {
             .replace("{object}", object)
             .replace("{key}", carried_key(call).mark())
     };
-    row.remediation.iter().map(fill).collect()
+    let reads = matches!(call.call, Call::ReadTemplate { .. });
+    row.remediation.iter().filter(|step| !(reads && step.ends_with(MAY_HAVE_HAPPENED))).map(fill).collect()
 }
 
 fn borrowed(steps: &[String]) -> Vec<&str> {

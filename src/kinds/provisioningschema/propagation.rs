@@ -175,8 +175,9 @@ pub fn condition(schema: &ProvisioningSchema, standing: Standing) -> Option<Obse
             (Truth::False, Finding::error("PropagationIncomplete", message))
         }
         Standing::Done => {
-            let message =
-                format!("every live deployment of {version} is on it; an operator checks: mandate decide validatepropagation {name}");
+            let message = format!(
+                "every live deployment of {version} is on it; an operator checks: mandate decide validate-propagation pschema/{name}"
+            );
             (Truth::False, Finding::waiting("AwaitingValidation", message))
         }
         Standing::Validated => {
