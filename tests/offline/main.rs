@@ -2,6 +2,7 @@
 
 mod adapters;
 mod architecture;
+mod bad_input;
 mod broken;
 mod cli;
 mod clinic;
@@ -10,6 +11,8 @@ mod contract;
 mod documented;
 mod examples;
 mod fidelity;
+mod golden;
+mod guarantees;
 mod hashes;
 mod kubeapi;
 mod leader;
@@ -18,6 +21,7 @@ mod release;
 mod sandbox;
 mod scale;
 mod schema;
+mod served;
 mod supervise;
 mod telemetry;
 mod up;
