@@ -56,8 +56,6 @@ const AGAIN: &str =
     "Then decide anew: `mandate decide retry <request>` or, if it was a rollback that failed, `mandate decide rollback <request>`.";
 /// The same for what only provisioning can meet.
 const RETRY: &str = "Then decide anew: `mandate decide retry <request>`.";
-/// End of a step that a read has no use for.
-const MAY_HAVE_HAPPENED: &str = "{operation} may have happened.";
 /// How a person's own hand gets into the chain of records.
 const ON_RECORD: &str = "Put what you did on record: `mandate decide intervene <request> --note \"what was done\"`.";
 
@@ -177,11 +175,11 @@ fault_list! {
         BadReply: ALL, FailureCode::BadReply,
             "The reply is not what the API promises: not JSON, a redirect, an unexpected status, no identifier, a list without end.",
             &["Check that the base URL of Provider {provider} is the API itself and not a login page or a proxy: `kubectl get provider {provider} -o yaml`.",
-              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
+              "Look for {object} (key {key}) in Provider {provider} before you decide: unless {operation} only reads, it may have happened.", AGAIN];
         ReplyTooLarge: ALL, FailureCode::ReplyTooLarge,
             "The reply is larger than the limit: 2 MiB, 4 MiB for a clone, 8 MiB for a page of assistants.",
             &["If {object} is a workflow of that size, split it. If not, check that the base URL of Provider {provider} is the API itself: `kubectl get provider {provider} -o yaml`.",
-              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
+              "Look for {object} (key {key}) in Provider {provider} before you decide: unless {operation} only reads, it may have happened.", AGAIN];
         OutcomeUnknown: HTTP, FailureCode::OutcomeUnknown,
             "A declared resource without lookup may or may not have been created.",
             &["Look in Provider {provider} for {object} (key {key}). If it exists, remove it.",
@@ -266,8 +264,7 @@ fn steps(row: FaultRow, call: &KeyedCall, object: &str) -> Vec<String> {
             .replace("{object}", object)
             .replace("{key}", carried_key(call).mark())
     };
-    let reads = matches!(call.call, Call::ReadTemplate { .. });
-    row.remediation.iter().filter(|step| !(reads && step.ends_with(MAY_HAVE_HAPPENED))).map(fill).collect()
+    row.remediation.iter().map(fill).collect()
 }
 
 fn borrowed(steps: &[String]) -> Vec<&str> {
