@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Ended, CommandError> {
     for defined in crd::all() {
-        let text = crd::yaml(&defined).map_err(|error| CommandError::Failed(format!("{}: {error}", defined.resource)))?;
+        let text = crd::yaml(defined).map_err(|error| CommandError::Failed(format!("{}: {error}", defined.resource)))?;
         match &arguments.dir {
             None => print::exact(&format!("---\n{text}"))?,
             Some(folder) => {

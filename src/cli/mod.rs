@@ -46,7 +46,7 @@ enum Command {
     Up(up::Arguments),
     /// Run the operator on a cluster
     Run(run::Arguments),
-    /// Decide on what an object offers: verify, retry, roll back and every other act of a person
+    /// Decide on what a request, deployment, schema or tenant offers
     Decide(decide::Arguments),
     /// Show objects
     Get(get::Arguments),

@@ -11,7 +11,7 @@ use crate::model::canonical::{self, Digest};
 use crate::model::notice::{Cause, Notice, Regarding, Topic};
 use crate::model::object::Object;
 use crate::model::pointer::text;
-use crate::model::record::Entry;
+use crate::model::record::{Entry, RecordDraft};
 use crate::model::time::Time;
 
 /// A condition that tells something.
@@ -36,14 +36,20 @@ pub enum Proof {
     Offer,
 }
 
-/// What a status write makes true that was not. What a record proves is news once, with the status that follows the record,
-/// however often the condition goes and comes back.
+/// What a status write makes true that was not. What a record proves is news once, with the status that first accounts for
+/// it, however often the condition goes and comes back: `accounted` are the records that the written status accounts for and
+/// the stored one did not. A record that is younger than the stored status is among them anyway; one may be older, when the
+/// process died between the record and its status and what it stands for is done again first.
 #[must_use]
-pub fn news(tells: &[Telling], before: &Object, after: &Object, chain: &Chain) -> Vec<Notice> {
+pub fn news(tells: &[Telling], before: &Object, after: &Object, chain: &Chain, accounted: &[RecordDraft]) -> Vec<Notice> {
     let (known, recorded) = (standing(tells, before, chain), chain_length(before));
+    let is_new = |place: usize| {
+        let entry = chain.entries.get(place);
+        place >= recorded || accounted.iter().any(|draft| entry.is_some_and(|entry| draft.is_of(entry)))
+    };
     let mut fresh = standing(tells, after, chain);
     fresh.retain(|(notice, place)| match place {
-        Some(place) => *place >= recorded,
+        Some(place) => is_new(*place),
         None => !known.iter().any(|(known, _)| is_said_by(known, notice)),
     });
     fresh.into_iter().map(|(notice, _)| notice).collect()

@@ -57,12 +57,12 @@ fn topics(notices: &[Notice]) -> Vec<Topic> {
 fn only_what_becomes_so_is_news() {
     let (failing, nothing) = (chain(&["ThingBegan", "ThingFailed"]), thing(&[("Ready", "Provisioning")], 1));
     let failed = thing(&[("Ready", "Failed")], 2);
-    let told = news(TELLS, &nothing, &failed, &failing);
+    let told = news(TELLS, &nothing, &failed, &failing, &[]);
     assert_eq!(topics(&told), [Topic::Failed]);
     assert_eq!(Some(told[0].cause.digest()), failing.head.as_ref().map(|head| &head.head), "the record that says it");
     assert_eq!(told[0].remediation, ["mend it"]);
-    assert_eq!(news(TELLS, &failed, &failed, &failing), []);
-    assert_eq!(news(TELLS, &failed, &nothing, &failing), []);
+    assert_eq!(news(TELLS, &failed, &failed, &failing, &[]), []);
+    assert_eq!(news(TELLS, &failed, &nothing, &failing, &[]), []);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_later_record_changes_nothing_of_what_was_told() {
     let failed = thing(&[("Ready", "Failed")], 1);
     let noted = thing(&[("Ready", "Failed")], 2);
     let longer = chain(&["ThingFailed", "Intervened"]);
-    assert_eq!(news(TELLS, &failed, &noted, &longer), []);
+    assert_eq!(news(TELLS, &failed, &noted, &longer, &[]), []);
     let again = lasting(TELLS, &noted, &longer);
     assert_eq!(again[0].cause, Cause::Known(longer.entries[1].previous.clone().unwrap()));
 }
@@ -79,28 +79,28 @@ fn a_later_record_changes_nothing_of_what_was_told() {
 fn the_next_record_of_the_same_event_is_told_though_the_words_are_the_same() {
     let (first, second) = (thing(&[("UpToDate", "Propagated")], 1), thing(&[("UpToDate", "Propagated")], 2));
     let twice = chain(&["ThingPropagated", "ThingPropagated"]);
-    assert_eq!(topics(&news(TELLS, &first, &second, &twice)), [Topic::Propagated]);
+    assert_eq!(topics(&news(TELLS, &first, &second, &twice, &[])), [Topic::Propagated]);
 }
 
 #[test]
 fn a_condition_that_goes_and_comes_back_is_told_once() {
     let (failed, elsewhere) = (thing(&[("Ready", "Failed")], 1), thing(&[("Ready", "AwaitingDecision")], 1));
     let known = chain(&["ThingFailed"]);
-    assert_eq!(news(TELLS, &failed, &elsewhere, &known), []);
-    assert_eq!(news(TELLS, &elsewhere, &failed, &known), []);
+    assert_eq!(news(TELLS, &failed, &elsewhere, &known, &[]), []);
+    assert_eq!(news(TELLS, &elsewhere, &failed, &known, &[]), []);
     assert_eq!(topics(&lasting(TELLS, &failed, &known)), [Topic::Failed], "it stands all the same");
 }
 
 #[test]
 fn a_reason_without_its_record_tells_nothing() {
     let fresh = thing(&[("UpToDate", "Propagated")], 1);
-    assert_eq!(news(TELLS, &thing(&[], 0), &fresh, &chain(&["ThingBegan"])), []);
+    assert_eq!(news(TELLS, &thing(&[], 0), &fresh, &chain(&["ThingBegan"]), &[]), []);
 }
 
 #[test]
 fn two_conditions_tell_two_things() {
     let both = thing(&[("Ready", "Failed"), ("UpToDate", "Propagated")], 2);
-    let told = news(TELLS, &thing(&[], 0), &both, &chain(&["ThingFailed", "ThingPropagated"]));
+    let told = news(TELLS, &thing(&[], 0), &both, &chain(&["ThingFailed", "ThingPropagated"]), &[]);
     assert_eq!(topics(&told), [Topic::Failed, Topic::Propagated]);
 }
 
@@ -109,17 +109,17 @@ fn an_offer_of_other_evidence_is_told_anew() {
     let waiting = thing(&[("Ready", "AwaitingVerification")], 0);
     let mut moved = waiting.clone();
     moved.body["status"]["decision"]["hash"] = hash('b').into();
-    let told = news(TELLS, &waiting, &moved, &Chain::default());
+    let told = news(TELLS, &waiting, &moved, &Chain::default(), &[]);
     assert_eq!(told[0].cause.digest().as_str(), hash('b'));
-    assert_eq!(news(TELLS, &waiting, &waiting, &Chain::default()), []);
+    assert_eq!(news(TELLS, &waiting, &waiting, &Chain::default(), &[]), []);
 }
 
 #[test]
 fn a_broken_chain_keeps_no_outcome_from_being_told_once() {
     let failed = thing(&[("Ready", "Failed")], 0);
-    let told = news(TELLS, &thing(&[("Ready", "Provisioning")], 0), &failed, &broken());
+    let told = news(TELLS, &thing(&[("Ready", "Provisioning")], 0), &failed, &broken(), &[]);
     assert_eq!(topics(&told), [Topic::Failed]);
-    assert_eq!(news(TELLS, &failed, &failed, &broken()), []);
+    assert_eq!(news(TELLS, &failed, &failed, &broken(), &[]), []);
     assert_eq!(lasting(TELLS, &failed, &broken()), [], "nothing is told again that has no lasting identity");
 }
 
@@ -132,4 +132,19 @@ fn the_time_of_an_offer_is_that_of_the_last_thing_done() {
     ]});
     let told = lasting(TELLS, &waiting, &Chain::default());
     assert_eq!(told[0].time.map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:07Z"));
+}
+
+/// The process died between the record and its status; the next one wrote what it intended, then did it again.
+#[test]
+fn a_record_that_is_older_than_the_status_before_is_news_with_the_first_that_accounts_for_it() {
+    let known = chain(&["ThingBegan", "ThingFailed"]);
+    let (intending, failed) = (thing(&[("Ready", "Provisioning")], 2), thing(&[("Ready", "Failed")], 2));
+    let [began, drafted] = ["ThingBegan", "ThingFailed"].map(|event| RecordDraft {
+        event,
+        cause: Digest::of_bytes(event.as_bytes()),
+        actor: "mandate".into(),
+        payload: json!({}),
+    });
+    assert_eq!(topics(&news(TELLS, &intending, &failed, &known, &[drafted])), [Topic::Failed]);
+    assert_eq!(news(TELLS, &intending, &failed, &known, &[began]), [], "what was accounted for came and went");
 }

@@ -19,7 +19,7 @@ use crate::model::call::{IdempotencyKey, KeyedCall};
 use crate::model::journal::CallEntry;
 use crate::model::limits::MAX_ROUNDS;
 use crate::model::object::{FINALIZER, Object, ObjectKey};
-use crate::model::record::{self, Subject};
+use crate::model::record::{self, RecordDraft, Subject};
 use crate::model::time::Time;
 
 /// The doors of a pass.
@@ -78,6 +78,7 @@ pub async fn pass(kind: &dyn AnyKind, key: &ObjectKey, doors: &Doors<'_>, settin
     let Some(mut stored) = doors.read.get(key).await.map_err(doing("reading the object"))? else { return Ok(Passed::Gone) };
     let mut draft = Object::clone(&stored);
     let mut intended = Intents::new();
+    let mut accounted: Option<Vec<RecordDraft>> = None;
     for _ in 0..MAX_ROUNDS {
         let chain = read_chain(&draft, doors).await?;
         let now = Time::new(doors.clock.now());
@@ -91,7 +92,10 @@ pub async fn pass(kind: &dyn AnyKind, key: &ObjectKey, doors: &Doors<'_>, settin
         if append_records(&draft, &decision, &chain, doors).await? || change_children(kind, &draft, &decision, doors).await? {
             continue;
         }
-        stored = write_status(kind, stored, &mut draft, (decision.status, &chain), &mut intended, doors).await?;
+        let anew = decision.records.iter().filter(|record| accounted.as_ref().is_some_and(|before| !before.contains(record)));
+        let told = Told { chain: &chain, accounted: anew.cloned().collect() };
+        stored = write_status(kind, stored, &mut draft, (decision.status, &told), &mut intended, doors).await?;
+        accounted = Some(decision.records);
         news::lasting(kind.tells(), &stored, &chain).iter().for_each(|notice| doors.notifier.stands(notice));
         if decision.finalizer == Finalizer::Absent && set_finalizer(&stored, false, doors).await?.is_some() {
             return Ok(Passed::Settled(decision.wake));
@@ -155,7 +159,7 @@ fn take_metadata(draft: &mut Object, stored: &Object) {
 async fn append_records(object: &Object, decision: &Decision, chain: &Chain, doors: &Doors<'_>) -> Result<bool, PassError> {
     let mut appended = false;
     for draft in &decision.records {
-        if !chain.entries.iter().any(|entry| entry.event == draft.event && entry.cause == draft.cause) {
+        if !chain.entries.iter().any(|entry| draft.is_of(entry)) {
             doors.ledger.append(&subject_of(object), draft).await?;
             appended = true;
         }
@@ -189,13 +193,20 @@ async fn change_children(kind: &dyn AnyKind, owner: &Object, decision: &Decision
     Ok(!plan.changes.is_empty())
 }
 
+/// What tells whether a status has news.
+struct Told<'a> {
+    chain: &'a Chain,
+    /// Records that this status accounts for and the one before it, of the same pass, did not.
+    accounted: Vec<RecordDraft>,
+}
+
 /// Writes the status if it differs from what is stored, noting the intents that this write puts on disk. What it makes true
 /// is told first.
 async fn write_status(
     kind: &dyn AnyKind,
     stored: Arc<Object>,
     draft: &mut Object,
-    (status, chain): (Value, &Chain),
+    (status, told): (Value, &Told<'_>),
     intended: &mut Intents,
     doors: &Doors<'_>,
 ) -> Result<Arc<Object>, PassError> {
@@ -204,7 +215,7 @@ async fn write_status(
     }
     let before = open_intents(kind, &stored);
     draft.body["status"] = status;
-    for notice in news::news(kind.tells(), &stored, draft, chain) {
+    for notice in news::news(kind.tells(), &stored, draft, told.chain, &told.accounted) {
         doors.notifier.becomes(&notice).await;
     }
     let written = doors.world.update_status(draft).await.map_err(doing("writing the status"))?;

@@ -1,5 +1,7 @@
 //! CustomResourceDefinitions: derived from the Rust types, completed here where the derive cannot say it.
 
+use std::sync::LazyLock;
+
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -27,18 +29,21 @@ pub fn resources() -> [&'static Resource; 7] {
     [&DEPLOYMENT, &RECORD, &DECISION, &PROVIDER, &REQUEST, &SCHEMA, &TENANT]
 }
 
-/// Every CRD, alphabetical by kind.
+/// Every CRD, alphabetical by kind. Made once: deriving the schemas takes most of what opening a world does.
 #[must_use]
-pub fn all() -> Vec<Defined> {
-    vec![
-        define::<AssistantDeployment>(&DEPLOYMENT),
-        define::<AuditRecord>(&RECORD),
-        define::<OperatorDecision>(&DECISION),
-        define::<Provider>(&PROVIDER),
-        define::<ProvisioningRequest>(&REQUEST),
-        define::<ProvisioningSchema>(&SCHEMA),
-        define::<Tenant>(&TENANT),
-    ]
+pub fn all() -> &'static [Defined] {
+    static ALL: LazyLock<[Defined; 7]> = LazyLock::new(|| {
+        [
+            define::<AssistantDeployment>(&DEPLOYMENT),
+            define::<AuditRecord>(&RECORD),
+            define::<OperatorDecision>(&DECISION),
+            define::<Provider>(&PROVIDER),
+            define::<ProvisioningRequest>(&REQUEST),
+            define::<ProvisioningSchema>(&SCHEMA),
+            define::<Tenant>(&TENANT),
+        ]
+    });
+    &*ALL
 }
 
 /// A CRD as it is written to a file.

@@ -1,7 +1,7 @@
 //! What every subject of decisions does with them: finds those about it, and takes the first that no rule refuses.
 //! See docs/adr/0001-the-subject-acts.md.
 
-use kube::api::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::operatordecision::api::{DECISION, OperatorDecision};
@@ -14,25 +14,28 @@ use crate::model::record::RecordDraft;
 use crate::model::resource::Resource;
 use crate::model::time::Time;
 
-/// Decisions on the subject with this name and UID, oldest first: one that names another subject is about neither. They live in `namespace`: the subject's own, or the system namespace
-/// for a cluster-scoped one.
+/// Decisions on this subject, by kind, name and UID, oldest first. They live in `namespace`: the subject's own, or the system
+/// namespace for a cluster-scoped one.
 ///
 /// # Errors
 /// The world's.
 pub async fn about(
-    subject: &'static Resource,
-    metadata: &ObjectMeta,
+    resource: &'static Resource,
+    subject: &ObjectMeta,
     namespace: &str,
     read: &dyn Read,
 ) -> Result<Vec<OperatorDecision>, WorldError> {
-    let (uid, name) = (metadata.uid.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+    let (name, uid) = (subject.name.as_deref().unwrap_or_default(), subject.uid.as_deref().unwrap_or_default());
     let found = read.list(&Query::related(&DECISION, uid)).await?;
     let mut decisions: Vec<OperatorDecision> = found
         .iter()
         .filter(|object| object.namespace() == namespace)
         .filter_map(|object| object.parse::<OperatorDecision>().ok())
-        .filter(|decision| decision.spec.subject.kind == subject.kind)
-        .filter(|decision| decision.spec.subject.uid == uid && decision.spec.subject.name == name)
+        .filter(|decision| {
+            let on = &decision.spec.subject;
+            // A person who names one object has not decided on another, whatever its UID.
+            on.kind == resource.kind && on.name == name && on.uid == uid
+        })
         .collect();
     decisions.sort_by(|one, other| {
         let order = |decision: &OperatorDecision| (decision.metadata.creation_timestamp.clone(), decision.metadata.name.clone());
@@ -51,13 +54,16 @@ pub fn first_passing(decisions: &[OperatorDecision], taken: &[TakenDecision], st
     Some(taken_at(chosen, now))
 }
 
-/// The decision on which `act` is on record already, as it goes into the subject's journal: the process died between record
-/// and status, and what is on record was done, whatever has changed since.
+/// A decision whose act is on record already and not in the subject's journal, as it goes there: the process died between
+/// record and status, and what is on record was done, whatever has changed since.
 #[must_use]
-pub fn recorded(decisions: &[OperatorDecision], taken: &[TakenDecision], act: Act, chain: &Chain) -> Option<TakenDecision> {
-    let of = |uid: &str| chain.entries.iter().find(|entry| entry.event == event(act) && entry.payload["decisionUid"] == uid);
+pub fn recorded(decisions: &[OperatorDecision], taken: &[TakenDecision], chain: &Chain) -> Option<TakenDecision> {
     let mut new = decisions.iter().filter(|decision| !taken.iter().any(|before| Some(&before.uid) == decision.metadata.uid.as_ref()));
-    new.find_map(|decision| Some(taken_at(decision, of(decision.metadata.uid.as_deref()?)?.time)))
+    new.find_map(|decision| {
+        let (uid, event) = (decision.metadata.uid.as_deref()?, event(decision.spec.act));
+        let entry = chain.entries.iter().find(|entry| entry.event == event && entry.payload["decisionUid"] == uid)?;
+        Some(taken_at(decision, entry.time))
+    })
 }
 
 /// A decision as it goes into its subject's journal.

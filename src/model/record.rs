@@ -37,6 +37,14 @@ pub struct RecordDraft {
     pub payload: Value,
 }
 
+impl RecordDraft {
+    /// Whether it is the draft of this entry.
+    #[must_use]
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        entry.event == self.event && entry.cause == self.cause
+    }
+}
+
 /// One entry, read from its canonical text.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -36,6 +36,12 @@ impl Resource {
         self == &SECRET || self == &LEASE
     }
 
+    /// Whether the controller creates it and never looks at it again: its name says what it is.
+    #[must_use]
+    pub fn is_only_created(&self) -> bool {
+        self == &EVENT
+    }
+
     /// Whether a watch of it tells metadata only: what else is in it is read by name, when it is needed, and never kept.
     #[must_use]
     pub fn is_watched_without_body(&self) -> bool {

@@ -2,7 +2,7 @@
 //! over it. `up`, `plan` and every simulation use the same.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use crate::kinds::{self, crd};
 use crate::model::object::Object;
 use crate::model::resource::{BUILT_IN, EVENT, NAMESPACE, Resource};
 use crate::world::events;
-use crate::world::memory::{Client, Memory, MemoryOptions, OpenError, Permissions};
+use crate::world::memory::{Catalogue, Client, Memory, MemoryOptions, OpenError, Permissions};
 use crate::world::server::{ApiServer, Column, Definition, Identity, WriteOptions};
 use crate::world::store::Store;
 
@@ -78,13 +78,23 @@ fn column(column: &Value) -> Column {
     }
 }
 
+/// Our definitions, compiled once.
+fn catalogue() -> Result<Arc<Catalogue>, OpenError> {
+    static COMPILED: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    if let Some(compiled) = COMPILED.get() {
+        return Ok(Arc::clone(compiled));
+    }
+    let compiled = Catalogue::compile(definitions())?;
+    Ok(Arc::clone(COMPILED.get_or_init(|| compiled)))
+}
+
 /// A world with our definitions, guards and rights.
 ///
 /// # Errors
 /// [`OpenError`] when the state cannot be read.
 pub fn open(clock: Arc<dyn Clock>, ids: Arc<dyn Identifiers>, storage: Option<Store>) -> Result<Memory, OpenError> {
     Memory::open(MemoryOptions {
-        definitions: definitions(),
+        catalogue: catalogue()?,
         guards: guards::all(),
         authorizer: Arc::new(EmbeddedRights),
         clock,

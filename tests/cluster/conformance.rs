@@ -59,7 +59,8 @@ pub fn with(mut document: Value, pointer: &str, value: Value) -> Value {
     document
 }
 
-fn apply(target: &mut Value, patch: &Value) {
+/// Merges a patch into a document; null removes.
+pub fn apply(target: &mut Value, patch: &Value) {
     match (target.as_object_mut(), patch.as_object()) {
         (Some(fields), Some(changes)) => {
             for (field, change) in changes {

@@ -49,7 +49,7 @@ pub struct End {
 
 /// In the order in which they are asked for: requests before records, whose appending a request's status relies on.
 fn listed() -> Vec<&'static Resource> {
-    let ours = crd::all().into_iter().rev().map(|defined| defined.resource);
+    let ours = crd::all().iter().rev().map(|defined| defined.resource);
     [&NAMESPACE, &ROLE_BINDING, &RESOURCE_QUOTA].into_iter().chain(ours).collect()
 }
 

@@ -8,6 +8,7 @@
 
 mod clinic;
 mod conformance;
+mod contract;
 mod control_plane;
 mod crash;
 mod embedded;
@@ -22,6 +23,7 @@ mod proxy;
 mod rbac;
 mod readme;
 mod recovery;
+mod refusals;
 mod release;
 mod replicas;
 mod rig;
@@ -67,7 +69,7 @@ impl Test {
 
 /// Tests that share a control plane.
 fn shared() -> Vec<Test> {
-    [conformance::shared(), parity::shared(), server::shared()].into_iter().flatten().collect()
+    [conformance::shared(), parity::shared(), refusals::shared(), server::shared()].into_iter().flatten().collect()
 }
 
 /// Tests that run one after the other, each with what it starts itself.
@@ -81,6 +83,7 @@ fn alone() -> Vec<Test> {
         server::alone(),
         readme::alone(),
         clinic::alone(),
+        contract::alone(),
         replicas::alone(),
         crash::alone(),
         embedded::alone(),
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
     }
     let together = libtest_mimic::run(&beside, trials(shared));
     control_plane::shared::stop();
+    refusals::stop();
     let each = libtest_mimic::run(&one_by_one, alone);
     if together.has_failed() || each.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }

@@ -154,3 +154,55 @@ pub fn refused(reply: &Reply, plural: &str, name: &str, words: &str) {
 pub fn permitted(reply: &Reply, what: &str) {
     assert!(matches!(reply.status, 200 | 201), "{what}: {}", reply.text());
 }
+
+/// A control plane under the guards, with one object of every kind.
+pub struct Guarded {
+    pub plane: ControlPlane,
+    /// Each with the controller's finalizer.
+    pub objects: Vec<Value>,
+}
+
+impl Guarded {
+    /// Without stock controllers: nobody but the test writes.
+    pub async fn start() -> Self {
+        let plane = plane(Controllers::None).await;
+        let admin = plane.api(&ADMIN);
+        let objects = objects(&admin).await;
+        guard(&admin, &objects).await;
+        Self { plane, objects }
+    }
+
+    /// The object of a kind.
+    pub fn of(&self, kind: &str) -> &Value {
+        self.objects.iter().find(|object| object["kind"] == kind).unwrap()
+    }
+
+    /// What is stored of an object.
+    pub async fn stored(&self, object: &Value) -> Value {
+        let reply = self.plane.api(&ADMIN).get(&path(object)).await.unwrap();
+        permitted(&reply, &path(object));
+        reply.body
+    }
+
+    /// Edits what is stored and puts it back, or at a part of it: `/status`.
+    pub async fn edit(&self, who: &Api, object: &Value, part: &str, edit: impl FnOnce(&mut Value)) -> Reply {
+        let mut edited = self.stored(object).await;
+        edit(&mut edited);
+        who.put(&format!("{}{part}", path(object)), &edited).await.unwrap()
+    }
+
+    /// Would an edit be taken? Nothing is stored.
+    pub async fn try_edit(&self, who: &Api, object: &Value, part: &str, edit: impl FnOnce(&mut Value)) -> Reply {
+        self.edit(who, object, &format!("{part}?dryRun=All"), edit).await
+    }
+}
+
+/// The plural of an object's kind.
+pub fn plural(object: &Value) -> String {
+    format!("{}s", object["kind"].as_str().unwrap().to_lowercase())
+}
+
+/// The name of an object.
+pub fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
+}

@@ -17,6 +17,7 @@ use crate::tests;
 const RECOVERY: Duration = Duration::from_secs(60);
 /// A lease that outlasts what is done to the server: whoever loses it must end.
 const LONG: [&str; 4] = ["--lease-duration", "120s", "--renew-deadline", "90s"];
+const PROVIDERS: &str = "/apis/mandate.dev/v1alpha1/providers";
 const TENANTS: &str = "/apis/mandate.dev/v1alpha1/tenants";
 
 pub fn alone() -> Vec<Test> {
@@ -173,10 +174,17 @@ async fn definitions_may_come_after_the_operator_and_one_by_one() {
     assert_eq!(down(&operator).await, ours);
     assert!(operator.said().contains("apply the CustomResourceDefinitions: mandate crds"), "{}", operator.said());
 
-    clinic.kubectl(&ADMIN, &["apply", "-f", &committed("tenants.mandate.dev.yaml")]);
-    eventually("the first kind is served", PATIENCE, || async { clinic.get(TENANTS).await.is_some() }).await;
-    make_tenant(&clinic, "early-dental").await;
-    clinic.says_ready("tenants", "early-dental").await;
+    // Of ours, providers read nothing but themselves.
+    clinic.kubectl(&ADMIN, &["apply", "-f", &committed("providers.mandate.dev.yaml")]);
+    eventually("the first kind is served", PATIENCE, || async { clinic.get(PROVIDERS).await.is_some() }).await;
+    for file in ["21-sandbox-secrets.yaml", "20-providers.yaml"] {
+        clinic.kubectl(&ADMIN, &["apply", "-f", clinic.manifests().join(file).to_str().unwrap()]);
+    }
+    eventually("it has begun", PATIENCE, || async {
+        let found = clinic.get(&format!("{PROVIDERS}/n8n")).await;
+        found.is_some_and(|found| condition(&found, "Configured")["status"] == "True")
+    })
+    .await;
     let missing = unready(&operator).await.unwrap();
     assert_eq!(missing.len(), ours.len() - 1, "a kind begins when what it reads is there: {missing:?}");
 

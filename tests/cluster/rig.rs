@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use mandate::sandbox::Effect;
+use mandate::sandbox::{Effect, FaultRule};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -213,6 +213,21 @@ impl Clinic {
     pub async fn state(&self) -> Option<String> {
         let request = self.get("/apis/mandate.dev/v1alpha1/namespaces/acme-dental/provisioningrequests/receptionist-1").await?;
         request.pointer("/status/state").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// What goes wrong outside from now on; nothing else does.
+    pub async fn disturb(&self, rules: &[FaultRule]) {
+        let request = self.http.put(format!("http://127.0.0.1:{}/_sandbox/faults", self.sandbox_port));
+        let sent = request.body(serde_json::to_string(rules).unwrap()).send().await.unwrap();
+        assert!(sent.status().is_success(), "{}", sent.text().await.unwrap());
+    }
+
+    /// What an external system has at a path, asked with a bearer token.
+    pub async fn outside(&self, path: &str, token: &str) -> Value {
+        let request = self.http.get(format!("http://127.0.0.1:{}{path}", self.sandbox_port)).bearer_auth(token);
+        let reply = request.send().await.unwrap();
+        assert!(reply.status().is_success(), "{path}: {}", reply.status());
+        serde_json::from_str(&reply.text().await.unwrap()).unwrap()
     }
 
     /// Every effect that the sandbox has had.

@@ -18,7 +18,7 @@ use mandate::http::host::Hosts;
 use mandate::http::kubeapi::KubeApi;
 use mandate::http::serve::{Shutdown, ShutdownTrigger};
 use mandate::operator::embedded;
-use mandate::world::memory::{AllowAll, Memory, MemoryOptions};
+use mandate::world::memory::{AllowAll, Catalogue, Memory, MemoryOptions};
 use mandate::world::server::{Authorizer, Definition, Guard};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -150,7 +150,7 @@ impl Default for Rules {
 /// Our own API over an empty world.
 fn served(rules: Rules) -> (Router, ShutdownTrigger) {
     let options = MemoryOptions {
-        definitions: rules.definitions,
+        catalogue: Catalogue::compile(rules.definitions).unwrap(),
         guards: rules.guards,
         authorizer: rules.rights.clone(),
         clock: Arc::new(SystemClock),

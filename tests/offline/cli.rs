@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use mandate::model::canonical::Digest;
+use regex::Regex;
 use serde_json::Value;
 
 /// The binary at the root of the repository, with this on its standard input.
@@ -45,6 +46,42 @@ fn clinic() -> tempfile::TempDir {
         }
     }
     copy
+}
+
+/// Everything below a folder that may tell a person what to type.
+fn texts(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(texts(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "md") {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// A message that names a command which does not exist costs whoever follows it more than one that names none.
+#[test]
+fn every_decision_that_a_text_names_is_one_that_the_command_line_takes() {
+    let help = mandate(&["decide", "--help"], "");
+    let help = said(&help).split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, values) = help.split_once("[possible values: ").unwrap();
+    let acts: Vec<&str> = values.split(']').next().unwrap().split(", ").collect();
+    assert_eq!(acts.len(), mandate::model::decision::Act::ALL.len(), "{acts:?}");
+    let named = Regex::new("mandate decide ([a-z][a-z|-]+)").unwrap();
+    let (mut strange, mut found) = (Vec::new(), 0);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = ("README.md".to_owned(), std::fs::read_to_string(root.join("README.md")).unwrap());
+    for (file, text) in texts(&root.join("src")).into_iter().chain(texts(&root.join("docs"))).chain([readme]) {
+        for command in named.captures_iter(&text) {
+            found += 1;
+            strange.extend(command[1].split('|').filter(|act| !acts.contains(act)).map(|act| format!("{file}: {act}")));
+        }
+    }
+    assert!(found >= 30, "{found} commands: too few to mean anything");
+    assert_eq!(strange, Vec::<String>::new());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use futures::stream::{self, BoxStream};
 use http::{Request, Response};
 use mandate::engine::port::{Delta, Feed, World, WorldError};
 use mandate::model::object::Object;
-use mandate::model::resource::{NAMESPACE, RESOURCE_QUOTA, Resource};
+use mandate::model::resource::{EVENT, NAMESPACE, RESOURCE_QUOTA, Resource};
 use mandate::operator::cache::Cache;
 use mandate::world::cluster::Cluster;
 use serde_json::{Value, json};
@@ -307,6 +307,16 @@ async fn a_create_whose_reply_was_lost_finds_its_own_object_and_no_other() {
 
     let other = script("somebody-else").cluster().create(&labelled("acme")).await.unwrap_err();
     assert!(matches!(other, WorldError::AlreadyExists(_)), "{other}");
+}
+
+/// The controller may create Events and not read them; their names say all that there is to compare.
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_reply_was_lost_is_there_and_is_not_looked_at() {
+    let server = Server::default().answers(&EVENT, [Reply::Broken, Reply::Json(409, refusal(409, "AlreadyExists"))]);
+    let there = server.cluster().create(&Object::named(&EVENT, "acme", "receptionist-1.0123456789abcdef")).await.unwrap_err();
+    assert!(matches!(there, WorldError::AlreadyExists(_)), "{there}");
+    let twice = "POST /apis/events.k8s.io/v1/namespaces/acme/events?fieldValidation=Strict";
+    assert_eq!(server.asked(), [twice, twice]);
 }
 
 #[tokio::test(start_paused = true)]

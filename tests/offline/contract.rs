@@ -3,7 +3,7 @@
 
 mod failed;
 mod leaving;
-mod newer;
+pub mod newer;
 mod repaired;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::clinic::rig::{Rig, condition};
 
 /// The clinic's request of this attempt.
-async fn attempt(rig: &Rig, number: u32) -> Arc<Object> {
+pub async fn attempt(rig: &Rig, number: u32) -> Arc<Object> {
     rig.get(&REQUEST, "acme-dental", &format!("receptionist-{number}")).await.expect("the attempt exists")
 }
 
@@ -53,7 +53,7 @@ async fn decide(rig: &Rig, subject: &Object, act: &str) -> (String, String) {
     (verdict, condition(&decision, "Ready")[1].to_owned())
 }
 
-async fn accepted(rig: &Rig, subject: &Object, act: &str) {
+pub async fn accepted(rig: &Rig, subject: &Object, act: &str) {
     assert_eq!(decide(rig, subject, act).await, ("Accepted".to_owned(), "Accepted".to_owned()), "{act}");
 }
 

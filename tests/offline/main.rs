@@ -20,6 +20,7 @@ mod notify;
 mod release;
 mod sandbox;
 mod scale;
+mod scenarios;
 mod schema;
 mod served;
 mod supervise;

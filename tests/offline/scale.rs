@@ -2,6 +2,8 @@
 //! `cargo test --release --test offline scale -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod propagation;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};

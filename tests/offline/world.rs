@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use mandate::engine::port::{Clock, Feed, Identifiers, VirtualClock, WorldError};
 use mandate::model::object::{Object, ObjectKey};
 use mandate::model::resource::{BUILT_IN, NAMESPACE, Resource, ours};
-use mandate::world::memory::{AllowAll, Memory, MemoryOptions};
+use mandate::world::memory::{AllowAll, Catalogue, Memory, MemoryOptions};
 use mandate::world::server::{
     ApiServer, Definition, Guard, Identity, Listed, Preconditions, Selection, Subresource, WriteOptions, Written,
 };
@@ -91,7 +91,7 @@ fn options() -> MemoryOptions {
     let built_in = BUILT_IN.iter().map(|resource| definition(resource, None));
     let custom = [&WIDGET, &GADGET].map(|resource| definition(resource, Some(schema())));
     MemoryOptions {
-        definitions: built_in.chain(custom).collect(),
+        catalogue: Catalogue::compile(built_in.chain(custom).collect()).unwrap(),
         guards: Vec::new(),
         authorizer: Arc::new(AllowAll),
         clock: Arc::new(Fixed),

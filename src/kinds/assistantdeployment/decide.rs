@@ -12,14 +12,13 @@ use crate::model::condition::{self, Summary};
 use crate::model::decision::{Act, Stand};
 use crate::model::finding::{Finding, Severity};
 use crate::model::journal::Calls;
-use crate::model::time::Time;
 
 /// Decides.
 pub fn decide(deployment: &AssistantDeployment, facts: &Facts, around: &Around<'_>) -> Decision {
     let going = deployment.metadata.deletion_timestamp.is_some();
     let before = deployment.status.clone().unwrap_or_default();
     let mut journal = before.journal.clone();
-    take_decisions(deployment, facts, &mut journal, around.now);
+    take_decisions(deployment, facts, &mut journal, around);
     work::advance(deployment, facts, &mut journal, around.now);
     let calls = if going { Vec::new() } else { work::due(deployment, facts, &mut journal, around.now) };
     let (held, children) = if going { (None, Vec::new()) } else { next_request(deployment, facts, &journal) };
@@ -55,11 +54,13 @@ pub fn decide(deployment: &AssistantDeployment, facts: &Facts, around: &Around<'
 }
 
 /// Acts upon decisions on what the deployment's own calls have met.
-fn take_decisions(deployment: &AssistantDeployment, facts: &Facts, journal: &mut DeploymentJournal, now: Time) {
+fn take_decisions(deployment: &AssistantDeployment, facts: &Facts, journal: &mut DeploymentJournal, around: &Around<'_>) {
     let four_eyes = facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
     while let Some(offer) = evidence::offer(deployment, journal) {
-        let stand = Stand { offer: Some(&offer), submitter: &deployment.spec.operator, four_eyes, now };
-        let Some(taken) = decisions::first_passing(&facts.decisions, &journal.decisions, &stand, now) else { return };
+        let stand = Stand { offer: Some(&offer), submitter: &deployment.spec.operator, four_eyes, now: around.now };
+        let recorded = decisions::recorded(&facts.decisions, &journal.decisions, around.chain);
+        let passing = || decisions::first_passing(&facts.decisions, &journal.decisions, &stand, around.now);
+        let Some(taken) = recorded.or_else(passing) else { return };
         let act = taken.act;
         journal.decisions.push(taken);
         if act == Act::Retry {

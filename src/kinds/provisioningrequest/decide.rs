@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::lifecycle::{self, Next};
 use super::{evidence, repair, rules, undo, view};
 use crate::engine::decision::{Decision, Finalizer};
-use crate::engine::kind::Around;
+use crate::engine::kind::{Around, Chain};
 use crate::engine::settle;
 use crate::kinds::parts::{self, Parts, Planned};
 use crate::kinds::{decisions, status_value};
@@ -23,7 +23,7 @@ use crate::model::time::Time;
 pub fn decide(request: &ProvisioningRequest, facts: &Facts, around: &Around<'_>) -> Decision {
     let before = request.status.clone().unwrap_or_default();
     let mut journal = before.journal.clone();
-    let subject = Subject { request, facts, now: around.now };
+    let subject = Subject { request, facts, chain: around.chain, now: around.now };
     let gate = subject.advance(&mut journal);
     let due = subject.due_calls(&mut journal);
     let offer = evidence::offer(request, facts, &journal);
@@ -60,6 +60,8 @@ pub struct Subject<'a> {
     pub request: &'a ProvisioningRequest,
     /// What is known.
     pub facts: &'a Facts,
+    /// The request's audit chain.
+    pub chain: &'a Chain,
     /// The present.
     pub now: Time,
 }
@@ -187,13 +189,15 @@ impl Subject<'_> {
         true
     }
 
-    /// Acts upon the first open decision that the rules let pass. True when there was one.
+    /// Acts upon the decision that is on record already, or the first open one that the rules let pass. True when there was one.
     fn take_decision(&self, journal: &mut Journal) -> bool {
         let offer = evidence::offer(self.request, self.facts, journal);
         // A tenant that is gone cannot waive four eyes.
         let four_eyes = self.facts.tenant.as_ref().is_none_or(|tenant| tenant.four_eyes);
         let stand = Stand { offer: offer.as_ref(), submitter: &self.request.spec.operator, four_eyes, now: self.now };
-        let Some(taken) = decisions::first_passing(&self.facts.decisions, &journal.decisions, &stand, self.now) else { return false };
+        let recorded = decisions::recorded(&self.facts.decisions, &journal.decisions, self.chain);
+        let passing = || decisions::first_passing(&self.facts.decisions, &journal.decisions, &stand, self.now);
+        let Some(taken) = recorded.or_else(passing) else { return false };
         let (act, uid) = (taken.act, taken.uid.clone());
         journal.decisions.push(taken);
         match act {

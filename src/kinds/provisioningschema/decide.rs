@@ -8,7 +8,7 @@ use crate::engine::decision::{Decision, Finalizer};
 use crate::engine::kind::Around;
 use crate::kinds::{decisions, status_value};
 use crate::model::condition::{self, Observation, Summary, Truth};
-use crate::model::decision::{Act, Stand};
+use crate::model::decision::Stand;
 use crate::model::finding::{Finding, Severity};
 
 /// Condition: it follows the revision and the version before it, and brings something new.
@@ -23,7 +23,7 @@ pub fn decide(schema: &ProvisioningSchema, facts: &Facts, around: &Around<'_>) -
     let standing = |journal: &SchemaJournal| propagation::standing(schema, &facts.others, counts, &journal.decisions);
     let offered = propagation::offer(schema, standing(&journal));
     let stand = Stand { offer: offered.as_ref(), submitter: "", four_eyes: false, now: around.now };
-    let recorded = decisions::recorded(&facts.decisions, &journal.decisions, Act::ValidatePropagation, around.chain);
+    let recorded = decisions::recorded(&facts.decisions, &journal.decisions, around.chain);
     let taken = recorded.or_else(|| decisions::first_passing(&facts.decisions, &journal.decisions, &stand, around.now));
     journal.decisions.extend(taken);
     let standing = standing(&journal);

@@ -89,14 +89,14 @@ impl Check {
 pub(super) fn all() -> Vec<Guard> {
     let defined = crd::all();
     vec![
-        status_by_controller(&defined),
+        status_by_controller(defined),
         made_by_controller(),
         records_kept(),
         records_unowned(),
-        spec_frozen(&defined),
-        finalizer_by_controller(&defined),
+        spec_frozen(defined),
+        finalizer_by_controller(defined),
         decision_by_its_operator(),
-        deployment_by_its_operator(&defined),
+        deployment_by_its_operator(defined),
         namespace_kept(),
         namespace_marked(),
         namespace_finalized(),

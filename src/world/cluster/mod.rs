@@ -2,8 +2,9 @@
 //!
 //! Guarantees: every request has a deadline of its own; a read is repeated when nothing or a passing fault came back; a
 //! write is repeated only where its name and preconditions make the second one harmless, and what is then found is
-//! compared with what was asked for, so that a lost reply is no conflict. What is not here: caching, counting, who may write now,
-//! and when to come back after all tries failed; the operator does that.
+//! compared with what was asked for, so that a lost reply is no conflict; what is only ever created is found by its name and
+//! not looked at. What is not here: caching, counting, who may write now, and when to come back after all tries failed; the
+//! operator does that.
 
 mod body;
 mod error;
@@ -222,7 +223,9 @@ impl World for Cluster {
         let ask = Ask { verb: Verb::Create, method: Method::POST, path, key: &key, body: Some(&object.body), accept: None };
         match self.write(&ask).await {
             Ok(answer) => Ok(Arc::new(exchange::object(key.resource, answer))),
-            Err((error @ WorldError::AlreadyExists(_), true)) => self.done_before(&key, object, main_part).await?.ok_or(error),
+            Err((error @ WorldError::AlreadyExists(_), true)) if !key.resource.is_only_created() => {
+                self.done_before(&key, object, main_part).await?.ok_or(error)
+            }
             Err((error, _)) => Err(error),
         }
     }

@@ -1,5 +1,7 @@
 //! What is served: definitions with their compiled schemas.
 
+use std::sync::Arc;
+
 use super::OpenError;
 use crate::model::resource::Resource;
 use crate::world::schema::Schema;
@@ -20,20 +22,25 @@ impl Served<'_> {
     }
 }
 
-/// Everything that is served.
-pub(super) struct Catalogue {
+/// Everything that is served. Worlds of the same definitions may share one: compiling the schemas takes longer than the rest
+/// of opening a world.
+pub struct Catalogue {
     definitions: Vec<Definition>,
     schemas: Vec<Option<Schema>>,
 }
 
 impl Catalogue {
-    pub(super) fn compile(definitions: Vec<Definition>) -> Result<Self, OpenError> {
+    /// Compiles definitions.
+    ///
+    /// # Errors
+    /// [`OpenError::Schema`] for the first whose schema does not compile.
+    pub fn compile(definitions: Vec<Definition>) -> Result<Arc<Self>, OpenError> {
         let compile = |definition: &Definition| {
             let failed = |error| OpenError::Schema { resource: definition.resource.to_string(), error };
             definition.schema.as_ref().map(|schema| Schema::compile(schema).map_err(failed)).transpose()
         };
         let schemas = definitions.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { definitions, schemas })
+        Ok(Arc::new(Self { definitions, schemas }))
     }
 
     pub(super) fn definitions(&self) -> &[Definition] {

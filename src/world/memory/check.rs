@@ -1,5 +1,7 @@
 //! What the API server says of a new object before it asks who creates it and where: the checks of a create without a world.
 
+use std::sync::Arc;
+
 use super::catalogue::Catalogue;
 use super::{OpenError, builtin, metadata};
 use crate::engine::port::{Cause, WorldError};
@@ -9,7 +11,7 @@ use crate::world::server::Definition;
 
 /// Compiled definitions, to check any number of objects with.
 pub struct Checker {
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
 }
 
 /// What was found.

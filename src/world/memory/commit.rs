@@ -30,7 +30,7 @@ type Answer = Result<Written, WorldError>;
 
 /// Everything that the clones of a world share.
 pub(super) struct Shared {
-    pub(super) catalogue: Catalogue,
+    pub(super) catalogue: Arc<Catalogue>,
     pub(super) guards: Vec<Arc<dyn Guard>>,
     pub(super) authorizer: Arc<dyn Authorizer>,
     pub(super) clock: Arc<dyn Clock>,
@@ -81,8 +81,7 @@ impl Draft {
 
 impl Shared {
     pub(super) fn open(options: MemoryOptions) -> Result<Self, OpenError> {
-        let MemoryOptions { definitions, guards, authorizer, clock, ids, storage: store } = options;
-        let catalogue = Catalogue::compile(definitions)?;
+        let MemoryOptions { catalogue, guards, authorizer, clock, ids, storage: store } = options;
         let state = match &store {
             Some(store) => load(&catalogue, store)?,
             None => State::empty_at(FIRST_VERSION),

@@ -36,6 +36,7 @@ use crate::engine::port::{Clock, Identifiers, WorldError};
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::Resource;
 
+pub use self::catalogue::Catalogue;
 pub use self::check::{Checked, Checker};
 pub use self::client::{Client, Permissions};
 pub use self::history::{HISTORY_BYTES, HISTORY_EVENTS};
@@ -43,7 +44,7 @@ pub use self::history::{HISTORY_BYTES, HISTORY_EVENTS};
 /// What a world is made of.
 pub struct MemoryOptions {
     /// What is served.
-    pub definitions: Vec<Definition>,
+    pub catalogue: Arc<Catalogue>,
     /// Rules about identities, in order.
     pub guards: Vec<Arc<dyn Guard>>,
     /// Who may do what.

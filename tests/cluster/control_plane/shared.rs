@@ -1,4 +1,4 @@
-//! The control plane that tests share, started by the first that asks.
+//! What tests share, started by the first that asks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,21 +6,40 @@ use tokio::sync::OnceCell;
 
 use super::{ControlPlane, Controllers};
 
-static STARTED: OnceCell<()> = OnceCell::const_new();
-static PLANE: Mutex<Option<Arc<ControlPlane>>> = Mutex::new(None);
+/// Something with servers that several tests ask and none of them changes for the others.
+pub struct Shared<T> {
+    started: OnceCell<()>,
+    held: Mutex<Option<Arc<T>>>,
+}
+
+impl<T> Shared<T> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self { started: OnceCell::const_new(), held: Mutex::new(None) }
+    }
+
+    /// It, by `start` for the first that asks.
+    pub async fn get(&self, start: impl Future<Output = T>) -> Arc<T> {
+        self.started
+            .get_or_init(|| async { *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(start.await)) })
+            .await;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("what is shared is stopped when all tests are done")
+    }
+
+    /// Stops it. Called when every test that shares it has ended.
+    pub fn stop(&self) {
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+static PLANE: Shared<ControlPlane> = Shared::new();
 
 /// The shared control plane, with our definitions.
 pub async fn plane() -> Arc<ControlPlane> {
-    STARTED
-        .get_or_init(|| async {
-            let plane = ControlPlane::with_definitions(Controllers::Stock).await;
-            *PLANE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(plane));
-        })
-        .await;
-    PLANE.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("the shared control plane is stopped when all tests are done")
+    PLANE.get(ControlPlane::with_definitions(Controllers::Stock)).await
 }
 
-/// Stops it. Called when every test that shares it has ended.
+/// Stops the shared control plane.
 pub fn stop() {
-    drop(PLANE.lock().unwrap_or_else(PoisonError::into_inner).take());
+    PLANE.stop();
 }

@@ -11,7 +11,7 @@ fn the_committed_crds_are_fresh() {
     for defined in crd::all() {
         let path = folder.join(format!("{}.yaml", defined.resource));
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == crd::yaml(&defined).unwrap(), "{} is stale: run `mandate crds --dir crds`", path.display());
+        assert!(committed == crd::yaml(defined).unwrap(), "{} is stale: run `mandate crds --dir crds`", path.display());
     }
     let names = |resource: &dyn std::fmt::Display| format!("{resource}.yaml");
     let known: Vec<String> = crd::all().iter().map(|defined| names(&defined.resource)).collect();
@@ -26,7 +26,7 @@ fn the_committed_crds_are_fresh() {
 fn all_crds_are_printed_as_one_stream() {
     let output = super::mandate(&["crds"], "");
     let printed: Vec<Value> = serde_yaml::from_multiple(super::said(&output)).unwrap();
-    assert_eq!(printed, crd::all().into_iter().map(|defined| defined.crd).collect::<Vec<_>>());
+    assert_eq!(printed, crd::all().iter().map(|defined| defined.crd.clone()).collect::<Vec<_>>());
 }
 
 fn schema_of(crd: &Value) -> &Value {

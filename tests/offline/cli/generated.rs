@@ -109,7 +109,7 @@ fn nobody_is_granted_a_wildcard_and_secrets_are_read_at_home_only() {
 /// An operator has the right to each act, but speaks in another's name only where that is granted besides.
 #[test]
 fn every_act_is_a_verb_of_operators_and_relay_is_not() {
-    let decisions = crd::all().into_iter().find(|defined| defined.resource.kind == "OperatorDecision").unwrap();
+    let decisions = crd::all().iter().find(|defined| defined.resource.kind == "OperatorDecision").unwrap();
     let acts = decisions.crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/act/enum").unwrap();
     let operator = granted(&named("ClusterRole", "mandate-operator"));
     for act in acts.as_array().unwrap() {

@@ -303,6 +303,26 @@ async fn a_decision_that_waits_for_its_subject_is_acted_upon_when_the_evidence_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_decision_that_names_one_object_and_has_the_uid_of_another_reaches_neither() {
+    let rig = waiting().await;
+    let request = rig.request().await;
+    let live = rig.get(&DEPLOYMENT, "acme-dental", "receptionist").await.unwrap();
+    for (name, subject) in [("nobody", ("ProvisioningRequest", "receptionist-9")), ("another", ("AssistantDeployment", live.name()))] {
+        rig.decide(&request, "Verify", |it| {
+            it["metadata"]["name"] = name.into();
+            it["spec"]["subject"]["kind"] = subject.0.into();
+            it["spec"]["subject"]["name"] = subject.1.into();
+        })
+        .await;
+    }
+    rig.settle().await;
+    assert_eq!(fate(&rig, "nobody").await, is("open", "SubjectMissing"));
+    assert_eq!(fate(&rig, "another").await, is("Void", "SubjectReplaced"));
+    assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION");
+    assert_eq!(rig.events().await, ["ProvisioningInitiated"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decision_in_another_namespace_reaches_no_subject() {
     let rig = waiting().await;
     let request = rig.request().await;

@@ -11,9 +11,10 @@ use mandate::adapters::Adapters;
 use mandate::adapters::transport::{CallHook, InProcess, Request, Response, Transport, TransportFault};
 use mandate::engine::kind::AnyKind;
 use mandate::engine::port::{Clock, Identifiers, World, WorldError};
+use mandate::kinds::crd;
 use mandate::kinds::provisioningrequest::api::REQUEST;
 use mandate::model::object::{Object, ObjectKey};
-use mandate::model::resource::Resource;
+use mandate::model::resource::{BUILT_IN, Resource};
 use mandate::offline::yaml;
 use mandate::operator::embedded;
 use mandate::operator::runner::{Load, Operator, Setup};
@@ -51,6 +52,8 @@ pub struct Rig {
     beside: Option<Sandbox>,
     /// What was sent to `sandbox`, and when.
     pub sent: Arc<Mutex<Vec<Sent>>>,
+    /// Requests under way at once: now, and at most so far.
+    pub busy: Arc<Mutex<(usize, usize)>>,
 }
 
 /// One request to an external system.
@@ -58,6 +61,8 @@ pub struct Rig {
 pub struct Sent {
     pub at: tokio::time::Instant,
     pub line: String,
+    /// What came back; none while nothing has.
+    pub got: Option<Result<u16, TransportFault>>,
 }
 
 /// Host under which the tenant beside reaches its systems.
@@ -68,6 +73,25 @@ struct ByHost {
     sandbox: InProcess,
     beside: Option<InProcess>,
     sent: Arc<Mutex<Vec<Sent>>>,
+    busy: Arc<Mutex<(usize, usize)>>,
+}
+
+/// A request under way; over when dropped, as when the process dies.
+struct UnderWay(Arc<Mutex<(usize, usize)>>);
+
+impl UnderWay {
+    fn begin(busy: &Arc<Mutex<(usize, usize)>>) -> Self {
+        let mut counts = busy.lock().unwrap();
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
 }
 
 #[async_trait]
@@ -78,8 +102,15 @@ impl Transport for ByHost {
         }
         let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
         let line = format!("{} /{path}", request.method);
-        self.sent.lock().unwrap().push(Sent { at: tokio::time::Instant::now(), line });
-        self.sandbox.send(request).await
+        let number = {
+            let mut sent = self.sent.lock().unwrap();
+            sent.push(Sent { at: tokio::time::Instant::now(), line, got: None });
+            sent.len() - 1
+        };
+        let _under_way = UnderWay::begin(&self.busy);
+        let reply = self.sandbox.send(request).await;
+        self.sent.lock().unwrap()[number].got = Some(reply.as_ref().map(|reply| reply.status.as_u16()).map_err(|fault| *fault));
+        reply
     }
 }
 
@@ -103,7 +134,7 @@ impl Rig {
         let ids: Arc<dyn Identifiers> = Arc::new(Counting::default());
         let memory = embedded::open(clock.clone(), ids.clone(), None).unwrap();
         let sandbox = sandbox(&clock, &ids);
-        Self { memory, sandbox, clock, ids, beside: None, sent: Arc::default() }
+        Self { memory, sandbox, clock, ids, beside: None, sent: Arc::default(), busy: Arc::default() }
     }
 
     /// The clinic's documents applied.
@@ -265,7 +296,7 @@ impl Rig {
             sandbox = sandbox.hooked(Arc::new(CrashHook(plan.clone())));
         }
         let beside = self.beside.as_ref().map(|beside| InProcess::new(beside.router()));
-        self.operator_over(Arc::new(ByHost { sandbox, beside, sent: self.sent.clone() }), plan)
+        self.operator_over(Arc::new(ByHost { sandbox, beside, sent: self.sent.clone(), busy: self.busy.clone() }), plan)
     }
 
     pub fn operator_over(&self, transport: Arc<dyn Transport>, plan: Option<&Arc<CrashPlan>>) -> (Operator, Clients) {
@@ -293,6 +324,7 @@ impl Rig {
             sandbox: InProcess::new(self.sandbox.router()),
             beside: self.beside.as_ref().map(|beside| InProcess::new(beside.router())),
             sent: self.sent.clone(),
+            busy: self.busy.clone(),
         };
         let backends = Arc::new(Adapters::new(Arc::new(transport), Arc::new(secrets), self.clock.clone()));
         embedded::setup(&self.memory, backends, self.clock.clone(), |world| world).0
@@ -396,8 +428,8 @@ fn sandbox(clock: &Arc<dyn Clock>, ids: &Arc<dyn Identifiers>) -> Sandbox {
 /// A document as an object of its kind.
 pub fn object(document: Value) -> Object {
     let kind = document["kind"].as_str().unwrap().to_owned();
-    let definition = embedded::definitions().into_iter().find(|definition| definition.resource.kind == kind).unwrap();
-    Object { resource: definition.resource, body: document }
+    let mut served = BUILT_IN.iter().copied().chain(crd::resources());
+    Object { resource: served.find(|resource| resource.kind == kind).unwrap(), body: document }
 }
 
 /// A condition's status, reason and message; dashes when it is absent.

@@ -69,7 +69,7 @@ async fn a_cutover_that_fails_stops_for_a_person_and_goes_on_where_it_stopped() 
 }
 
 /// Revision 2 of the clinic's schema: another prompt for the assistant.
-fn revision(number: u32, change: impl FnOnce(&mut Value)) -> Value {
+pub fn revision(number: u32, change: impl FnOnce(&mut Value)) -> Value {
     let mut schema = documents(&clinic()).into_iter().find(|document| document["kind"] == "ProvisioningSchema").unwrap();
     schema["metadata"]["name"] = format!("recepcionista-ia-1.0-r{number}").into();
     schema["spec"]["revision"] = number.into();

@@ -13,7 +13,7 @@ use mandate::http::host::Hosts;
 use mandate::http::kubeapi::KubeApi;
 use mandate::http::serve::{Shutdown, ShutdownTrigger};
 use mandate::model::resource::{NAMESPACE, Resource, SECRET, ours};
-use mandate::world::memory::{Memory, MemoryOptions};
+use mandate::world::memory::{Catalogue, Memory, MemoryOptions};
 use mandate::world::server::{AdmissionRequest, Authorizer, Column, Definition, Guard, Identity, Operation, Subresource};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -135,7 +135,7 @@ impl Harness {
     pub async fn at(host: &str) -> Self {
         let clock = Arc::new(HandClock(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
         let options = MemoryOptions {
-            definitions: definitions(),
+            catalogue: Catalogue::compile(definitions()).unwrap(),
             guards: vec![Arc::new(Keeps)],
             authorizer: Arc::new(Rules),
             clock: clock.clone(),
