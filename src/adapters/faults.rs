@@ -117,7 +117,7 @@ fault_list! {
         UpdateDiffers: N8N, FailureCode::CloneDiffers,
             "After its update the clone does not read back as the newer template with its values and paths.",
             &["Compare {object} in the n8n of Provider {provider} with the template in the message; it serves calls as it is now.",
-              "If somebody edits it there, have them stop: `kubectl describe assistantdeployment <name>` says what it is updated to and when it is tried again."];
+              "If somebody edits it there, have them stop.", RETRY];
         WebhookConflict: N8N, FailureCode::WebhookConflict,
             "Another active workflow holds one of the webhook paths.",
             &["In the n8n of Provider {provider} find the active workflow that has the path of {object} named in the message and deactivate it.",
@@ -175,11 +175,11 @@ fault_list! {
         BadReply: ALL, FailureCode::BadReply,
             "The reply is not what the API promises: not JSON, a redirect, an unexpected status, no identifier, a list without end.",
             &["Check that the base URL of Provider {provider} is the API itself and not a login page or a proxy: `kubectl get provider {provider} -o yaml`.",
-              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
+              "Look for {object} (key {key}) in Provider {provider} before you decide: unless {operation} only reads, it may have happened.", AGAIN];
         ReplyTooLarge: ALL, FailureCode::ReplyTooLarge,
             "The reply is larger than the limit: 2 MiB, 4 MiB for a clone, 8 MiB for a page of assistants.",
             &["If {object} is a workflow of that size, split it. If not, check that the base URL of Provider {provider} is the API itself: `kubectl get provider {provider} -o yaml`.",
-              "Look for {object} (key {key}) in Provider {provider} before you decide: {operation} may have happened.", AGAIN];
+              "Look for {object} (key {key}) in Provider {provider} before you decide: unless {operation} only reads, it may have happened.", AGAIN];
         OutcomeUnknown: HTTP, FailureCode::OutcomeUnknown,
             "A declared resource without lookup may or may not have been created.",
             &["Look in Provider {provider} for {object} (key {key}). If it exists, remove it.",

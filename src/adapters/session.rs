@@ -52,6 +52,8 @@ pub(super) struct Session<'a> {
     window: Duration,
     started: Instant,
     deadline: Instant,
+    /// Limit of the last exchange's reply, in bytes.
+    allowed: usize,
     /// A write of this call happened or may have happened.
     touched: bool,
 }
@@ -68,7 +70,7 @@ impl<'a> Session<'a> {
         let started = Instant::now();
         let deadline = started + call.provider.timeout + window;
         let headers = credentials(call, secret.as_ref())?;
-        Ok(Self { call, transport, clock, slots, secret, headers, window, started, deadline, touched: false })
+        Ok(Self { call, transport, clock, slots, secret, headers, window, started, deadline, allowed: MAX_REPLY_BYTES, touched: false })
     }
 
     /// GET below the base URL. A status that is neither success nor a passing fault is the operation's to judge.
@@ -117,7 +119,9 @@ impl<'a> Session<'a> {
     /// The refusal for a reply that cannot be interpreted.
     pub(super) fn unreadable(&self, unreadable: Unreadable, what: &str) -> Outcome {
         match unreadable {
-            Unreadable::TooLarge => self.refused(Refusal::ReplyTooLarge, what, format!("the reply about {what} is larger than the limit")),
+            Unreadable::TooLarge => {
+                self.refused(Refusal::ReplyTooLarge, what, format!("the reply about {what} is larger than {} bytes", self.allowed))
+            }
             Unreadable::NotTheShape => self.refused(Refusal::BadReply, what, format!("the reply about {what} is not the JSON expected")),
         }
     }
@@ -178,6 +182,7 @@ impl<'a> Session<'a> {
         let url = format!("{}{path}", self.call.provider.base_url.trim_end_matches('/'));
         let timeout = left.min(self.call.provider.timeout);
         let request = Request { method, url, headers, body, timeout, max_reply_bytes };
+        self.allowed = max_reply_bytes;
         self.transport.send(request).await.map_err(Interruption::Transport)
     }
 

@@ -8,7 +8,7 @@ use super::input;
 use super::print;
 use super::{CommandError, Ended};
 use crate::model::canonical;
-use crate::offline::canonical::{Choice, text};
+use crate::offline::canonical::{Choice, evidence_among, text};
 
 /// Print the exact text that is hashed.
 #[derive(Debug, clap::Args)]
@@ -24,15 +24,20 @@ pub(super) struct Arguments {
     /// A document of another system, in which fractions are allowed.
     #[arg(long)]
     foreign: bool,
-    /// The evidence of a ProvisioningRequest or ProvisioningSchema: what `status.decision.hash` covers.
-    #[arg(long, conflicts_with = "pointer")]
+    /// The evidence of an object that takes decisions: what `status.decision.hash` covers. That of a Tenant is made of the
+    /// records in its namespace: export both into one file.
+    #[arg(long, conflicts_with_all = ["pointer", "foreign"])]
     evidence: bool,
 }
 
 impl Arguments {
     pub(super) fn text(&self) -> Result<String, CommandError> {
-        let choice = Choice { pointer: self.pointer.as_deref(), foreign: self.foreign, evidence: self.evidence };
         let failed = |error: &dyn std::fmt::Display| CommandError::Failed(format!("{}: {error}", self.file.display()));
+        if self.evidence {
+            let documents: Vec<Value> = input::documents(&self.file)?.into_iter().map(|document| document.value).collect();
+            return evidence_among(&documents).map_err(|error| failed(&error));
+        }
+        let choice = Choice { pointer: self.pointer.as_deref(), foreign: self.foreign, evidence: false };
         text(&one(&self.file)?, choice).map_err(|error| failed(&error))
     }
 }

@@ -18,11 +18,11 @@ use crate::kinds::assistantdeployment::api::DEPLOYMENT;
 use crate::kinds::operatordecision::api::{DECISION, DecisionSubject, DecisionVerdict, OperatorDecisionSpec, decision_name};
 use crate::kinds::provisioningrequest::api::REQUEST;
 use crate::kinds::provisioningschema::api::SCHEMA;
-use crate::kinds::tenant::api::TENANT;
+use crate::kinds::tenant::api::{TENANT, TENANT_LABEL};
 use crate::model::decision::{self, Act, Offer, Stand, Via};
 use crate::model::journal::{CallEntry, Journal};
 use crate::model::pointer;
-use crate::model::resource::Resource;
+use crate::model::resource::{NAMESPACE, Resource};
 use crate::model::time::Time;
 
 /// Longest wait for the controller to act.
@@ -39,9 +39,9 @@ pub(super) struct Arguments {
     /// Namespace [default: that of the context]; for a schema or a tenant the platform's
     #[arg(short, long)]
     namespace: Option<String>,
-    /// The person who decides
+    /// The person who decides [default: whoever the API server knows the caller as]
     #[arg(long, value_name = "NAME")]
-    operator: String,
+    operator: Option<String>,
     /// An item that was checked; repeat for each
     #[arg(long = "check", value_name = "ITEM", conflicts_with = "all_checks")]
     checks: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     /// Namespace of the platform: decisions about schemas and tenants live there
     #[arg(long, value_name = "NAMESPACE", default_value = "mandate-system")]
     system_namespace: String,
-    /// Print the decision as YAML for a pull request instead of writing it
+    /// Print the decision as YAML for a pull request instead of writing it: `via: Relay`, since somebody else will apply it
     #[arg(long)]
     print: bool,
     #[command(flatten)]
@@ -117,14 +117,13 @@ async fn decide(arguments: &Arguments) -> Result<Ended, CommandError> {
     let own = if resource.namespaced { context_namespace } else { arguments.system_namespace.clone() };
     let namespace = arguments.namespace.as_deref().unwrap_or(&own);
     let object = connect::api(client.clone(), resource, namespace).get(name).await.map_err(connect::request_error)?;
-    let offer = object.data.pointer("/status/decision").and_then(|offer| Offer::deserialize(offer).ok()).ok_or_else(|| {
-        let standing = pointer::text(&object.data, "/status/state").map(|state| format!(": it is {state}")).unwrap_or_default();
-        CommandError::Failed(format!("{} {name} offers no decision now{standing}", resource.kind))
-    })?;
-    let via = if whoami(&client).await?.as_deref() == Some(arguments.operator.as_str()) { Via::Direct } else { Via::Relay };
-    let spec = spec(arguments, (resource, name), &object, &offer, via);
-    let submitter = pointer::text(&object.data, "/spec/operator").unwrap_or_default();
-    let stand = Stand { offer: Some(&offer), submitter, four_eyes: false, now: Time::new(SystemClock.now()) };
+    let offer = object.data.pointer("/status/decision").and_then(|offer| Offer::deserialize(offer).ok());
+    let offer =
+        offer.ok_or_else(|| CommandError::Failed(format!("{} {name} offers no decision now{}", resource.kind, standing(&object.data))))?;
+    let operator = operator(arguments, &client).await?;
+    let spec = spec(arguments, (resource, name), &object, &offer, operator);
+    let (submitter, four_eyes) = eyes(&client, (resource, namespace), &object.data).await;
+    let stand = Stand { offer: Some(&offer), submitter: &submitter, four_eyes, now: Time::new(SystemClock.now()) };
     if let Some(refused) = decision::refusal(&spec.submission(), &stand) {
         return Err(CommandError::Failed(format!("{}: {}", refused.reason, refused.message)));
     }
@@ -159,7 +158,7 @@ fn spec(
     (resource, name): (&Resource, &str),
     object: &DynamicObject,
     offer: &Offer,
-    via: Via,
+    (operator, via): (String, Via),
 ) -> OperatorDecisionSpec {
     let act = Act::from(arguments.act);
     let asked = if act.needs_checklist() { offer.checklist.clone() } else { Vec::new() };
@@ -172,12 +171,63 @@ fn spec(
             hash: offer.hash.clone(),
         },
         act,
-        operator: arguments.operator.clone(),
+        operator,
         via,
         checklist,
         note: arguments.note.clone(),
         expires_at: arguments.expires_at.map(Time::new),
     }
+}
+
+/// Where an object stands that offers nothing: its state, and what its summary says.
+fn standing(object: &Value) -> String {
+    let state = pointer::text(object, "/status/state").map(|state| format!(": it is {state}")).unwrap_or_default();
+    let said = ready(object).map(|(reason, message)| format!(": {reason}: {message}")).unwrap_or_default();
+    format!("{state}{said}")
+}
+
+/// Reason and message of an object's summary.
+fn ready(object: &Value) -> Option<(&str, &str)> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+    Some((pointer::text(ready, "/reason")?, pointer::text(ready, "/message")?))
+}
+
+/// Who decides, and how that reaches the server.
+async fn operator(arguments: &Arguments, client: &Client) -> Result<(String, Via), CommandError> {
+    let caller = whoami(client).await?;
+    let operator = arguments.operator.clone().or_else(|| caller.clone());
+    let operator = operator.ok_or_else(|| CommandError::Usage("the API server does not tell who you are: name --operator".to_owned()))?;
+    let via = if !arguments.print && caller.as_ref() == Some(&operator) { Via::Direct } else { Via::Relay };
+    Ok((operator, via))
+}
+
+/// Who submitted what is decided on, and whether that must be another. A tenant's release is submitted by whoever proposed it.
+async fn eyes(client: &Client, (resource, namespace): (&Resource, &str), object: &Value) -> (String, bool) {
+    if resource.namespaced {
+        let submitter = pointer::text(object, "/spec/operator").unwrap_or_default().to_owned();
+        return (submitter, demands_four_eyes(client, namespace).await);
+    }
+    let proposal = proposal(object);
+    let demanded = proposal.is_some() && object.pointer("/spec/fourEyes") == Some(&Value::Bool(true));
+    (proposal.unwrap_or_default().to_owned(), demanded)
+}
+
+/// Who proposed the release of a tenant.
+fn proposal(object: &Value) -> Option<&str> {
+    let taken = object.pointer("/status/journal/decisions")?.as_array()?;
+    let release = taken.iter().find(|taken| pointer::text(taken, "/act") == Some("Release"))?;
+    pointer::text(release, "/operator")
+}
+
+/// Whether the tenant of a namespace is known to demand four eyes. A caller who may not read that learns it from the
+/// controller, which asks again.
+async fn demands_four_eyes(client: &Client, namespace: &str) -> bool {
+    let space = connect::api(client.clone(), &NAMESPACE, "").get(namespace).await.ok();
+    let name = space.and_then(|space| space.metadata.labels?.remove(TENANT_LABEL));
+    let Some(name) = name else { return false };
+    let tenant = connect::api(client.clone(), &TENANT, "").get(&name).await.ok();
+    tenant.is_some_and(|tenant| tenant.data.pointer("/spec/fourEyes") == Some(&Value::Bool(true)))
 }
 
 /// The name that authentication gave the caller; none where the server does not tell.
@@ -217,12 +267,21 @@ fn announce(spec: &OperatorDecisionSpec, object: &Value, offer: &Offer) {
         }
         Act::Verify => "it becomes COMPLETED",
         Act::Reject => "it becomes FAILED, and nothing automatic leaves that",
-        Act::Retry => {
-            "what the attempt left outside is removed, then everything is made anew from PENDING; a stopped cutover or propagation goes on"
+        Act::Retry if spec.subject.kind == DEPLOYMENT.kind => "the cutover or propagation that has stopped goes on where it stopped",
+        Act::Retry => "what the attempt left outside is removed, then everything is made anew from PENDING",
+        Act::Release
+            if spec.subject.kind == TENANT.kind
+                && object.pointer("/spec/fourEyes") == Some(&Value::Bool(true))
+                && proposal(object).is_none() =>
+        {
+            "its release is proposed; the tenant demands four eyes, so nothing happens until another operator decides the same"
+        }
+        Act::Release if spec.subject.kind == TENANT.kind => {
+            "the heads of all audit chains in its namespace are put on record in the platform's; then the tenant goes, and the namespace may be deleted with every record in it"
         }
         Act::Rollback => "everything that it left outside is removed, in reverse order; then an operator confirms",
         Act::ConfirmRollback => "it becomes ROLLED_BACK",
-        Act::Release => "what it left outside, and its records, stay as they are and are nobody's here any more",
+        Act::Release => "what it left outside stays as it is, on record, and is nobody's here any more",
         Act::Intervene => "the note is put on record; nothing else changes",
         Act::ValidatePropagation => "the propagation of this revision is closed",
     };
@@ -252,9 +311,7 @@ fn outside(object: &Value) -> Vec<String> {
 
 fn report(name: &str, object: &Value) -> Result<Ended, CommandError> {
     let verdict = pointer::text(object, "/status/verdict").unwrap_or_default();
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-    let ready = conditions.and_then(|list| list.iter().find(|condition| condition["type"] == "Ready"));
-    let message = ready.and_then(|ready| ready.get("message")).and_then(Value::as_str).unwrap_or_default();
+    let (_, message) = ready(object).unwrap_or_default();
     print::line(&format!("OperatorDecision {name}: {verdict}: {message}"))?;
     Ok(if verdict == "Accepted" { Ended::Ok } else { Ended::Findings })
 }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::outcome::{Fault, Outcome};
 use crate::model::call::{CallClass, KeyedCall};
-use crate::model::failure::{Failure, FailureCode};
+use crate::model::failure::{DECIDE_ANEW, Failure, FailureCode};
 use crate::model::journal::{CallEntry, Calls, Waits};
 use crate::model::limits::{FIRST_BACKOFF, MAX_BACKOFF, WAIT_BUDGET};
 use crate::model::object::Object;
@@ -39,7 +39,10 @@ pub fn settle(journal: &mut dyn Calls, outcomes: Vec<(&KeyedCall, Outcome)>, now
 fn settle_one(entry: &mut CallEntry, call: &KeyedCall, outcome: Outcome, now: Time) {
     match outcome {
         Outcome::Done(evidence) => {
-            entry.waits = None;
+            // How often it was tried, and what came instead, stays beside the result.
+            if let Some(waits) = &mut entry.waits {
+                waits.proven = false;
+            }
             entry.result = Some(evidence);
         }
         Outcome::Refused(failure) => entry.failure = Some(failure),
@@ -59,7 +62,7 @@ pub fn due(entries: &mut [CallEntry], planned: Result<Vec<KeyedCall>, Failure>, 
     for call in entries.iter_mut().filter(|call| call.is_open()) {
         let Some(found) = planned.iter().find(|planned| planned.key == call.key) else {
             let message = format!("{} would no longer send what its intent {} promised", call.name, call.key.mark());
-            return Err(Failure::human(FailureCode::InputsChanged, message, &["restore the schema from git", "then decide on a retry"]));
+            return Err(Failure::human(FailureCode::InputsChanged, message, &["Restore the schema from git.", DECIDE_ANEW]));
         };
         if call.waits.as_ref().is_none_or(|waits| waits.retry_at <= now) {
             renew_intent(call, found.call.class(), now);
@@ -82,8 +85,9 @@ pub fn renew_intent(entry: &mut CallEntry, class: CallClass, now: Time) {
 fn unknown(entry: &CallEntry, call: &KeyedCall, fault: &Fault) -> Failure {
     let (name, key, provider) = (&call.name, &call.key, &call.provider.name);
     let message = format!("whether {name} took effect at Provider {provider} is unknown ({}): it cannot be looked up", fault.code);
-    let look = format!("inspect Provider {provider} for a resource that carries key {} made at or after {}", key.mark(), entry.intended_at);
-    Failure::human(FailureCode::OutcomeUnknown, message, &[look.as_str(), "if it exists, remove it by hand; then decide on a retry"])
+    let look =
+        format!("Inspect Provider {provider} for a resource that carries key {} made at or after {}.", key.mark(), entry.intended_at);
+    Failure::human(FailureCode::OutcomeUnknown, message, &[look.as_str(), "If it exists, remove it by hand.", DECIDE_ANEW])
 }
 
 /// Notes a try without a result. `proven` holds when to come back, if the try is proven to have had no effect.
@@ -100,9 +104,9 @@ fn wait(entry: &mut CallEntry, call: &KeyedCall, fault: &Fault, proven: Option<O
             fault.code,
             fault.message
         );
-        let look = format!("kubectl get provider {} -o yaml: check its connection and its service", call.provider.name);
+        let look = format!("Check connection and service of Provider {0}: `kubectl get provider {0} -o yaml`.", call.provider.name);
         entry.failure =
-            Some(Failure::human(FailureCode::Unavailable, message, &[look.as_str(), "when it answers again, decide on a retry"]));
+            Some(Failure::human(FailureCode::Unavailable, message, &[look.as_str(), "Wait until it answers again.", DECIDE_ANEW]));
         return;
     }
     entry.waits = Some(Waits {

@@ -93,6 +93,19 @@ fn waits_back_off_honour_retry_after_and_end_in_a_failure_after_five_minutes() {
     assert_eq!(journal.steps[0].done_at, None);
 }
 
+/// Issue 3, item 1: each failed try is classified, counted and recorded.
+#[test]
+fn the_tries_that_came_to_nothing_stay_beside_the_result() {
+    let call = named();
+    let mut journal = journal(&call);
+    settle(&mut journal, vec![(&call, Outcome::NoEffect { fault: fault(), retry_after: None })], at(0));
+    settle(&mut journal, vec![(&call, Outcome::Done(Evidence::default()))], at(1));
+    let entry = &journal.steps[0].calls[0];
+    let waits = entry.waits.as_ref().unwrap();
+    assert!(!entry.is_open());
+    assert_eq!((waits.code.as_str(), waits.tries, waits.proven), ("Timeout", 1, false));
+}
+
 #[test]
 fn an_unknown_outcome_that_cannot_be_looked_up_stops_and_names_the_key() {
     let call = opaque();

@@ -7,7 +7,7 @@ use super::provisioningrequest::api::ProvisioningRequestSpec;
 use super::provisioningschema::api::{CalendarSpec, CrmSpec, ProvisioningSchemaSpec, Substitution, VoiceSpec, WebhookRef, WorkflowSpec};
 use crate::model::call::{Call, IdempotencyKey, KeyedCall, Made, ProviderTarget, WebhookPath};
 use crate::model::canonical;
-use crate::model::failure::{Failure, FailureCode, Repair};
+use crate::model::failure::{DECIDE_ANEW, Failure, FailureCode, Repair};
 use crate::model::journal::{CallEntry, Journal, undo_name};
 use crate::model::name::{webhook_path, webhook_uuid};
 use crate::model::source::Source;
@@ -43,7 +43,7 @@ impl Planned {
         let Self { name, provider, call } = self;
         let Some(target) = target else {
             let message = format!("Provider {provider} is gone");
-            return Err(Failure::human(FailureCode::ProviderUnusable, message, &["create the Provider again", "then decide on a retry"]));
+            return Err(Failure::human(FailureCode::ProviderUnusable, message, &["Create the Provider again.", DECIDE_ANEW]));
         };
         let unwritable = |error: canonical::CanonicalError| invalid(format!("{name}: {error}"));
         let input = call.input_digest().map_err(unwritable)?;
@@ -74,7 +74,7 @@ fn invalid(message: String) -> Failure {
     Failure::human(
         FailureCode::InputsInvalid,
         message,
-        &["correct the AssistantDeployment or publish a corrected schema revision", "then decide on a retry"],
+        &["Correct the AssistantDeployment or publish a corrected schema revision.", DECIDE_ANEW],
     )
 }
 
@@ -144,8 +144,7 @@ impl Parts<'_> {
     pub fn update_from(&self, from: &ProvisioningSchemaSpec) -> Result<Vec<Planned>, Failure> {
         if let Some(what) = unpropagable(from, self.schema) {
             let message = format!("{} changes {what}, which cannot be changed in place", self.schema.object_name());
-            let steps =
-                ["publish the change as a new version: mandate schema lint says what a revision may change", "then decide on a retry"];
+            let steps = ["Publish the change as a new version; `mandate schema lint` says what a revision may change.", DECIDE_ANEW];
             return Err(Failure::human(FailureCode::RevisionNotPropagable, message, &steps));
         }
         let changed = |workflow: &&WorkflowSpec| !from.workflows.contains(*workflow);

@@ -94,6 +94,14 @@ impl std::fmt::Display for Repair {
     }
 }
 
+/// Last step of every remedy: nothing goes on by itself after a failure. Who makes a failure does not know what is decided
+/// on; [`Failure::remedy`] does.
+pub const DECIDE_ANEW: &str = "Then decide anew: `mandate decide retry <request>`.";
+/// How such a step begins, whichever command it names.
+const ANEW: &str = "Then decide anew: ";
+/// Stands for what is decided on, as `mandate decide` takes it.
+const SUBJECT: &str = "<request>";
+
 /// One classified failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +140,14 @@ impl Failure {
         Self { class: FailureClass::FixableAutomatically, repair: Some(repair), ..Self::human(code, message, remediation) }
     }
 
+    /// The remedy in full: `act` is the command's word for what goes on afterwards, `subject` what is decided on as
+    /// `mandate decide` takes it: `-n acme-dental receptionist-1`.
+    #[must_use]
+    pub fn remedy(&self, act: &str, subject: &str) -> Vec<String> {
+        let own = self.remediation.iter().filter(|step| !step.starts_with(ANEW)).map(|step| step.replace(SUBJECT, subject));
+        own.chain([format!("{ANEW}`mandate decide {act} {subject}`.")]).collect()
+    }
+
     /// The same failure once its repair was tried: now a person has to act.
     #[must_use]
     pub fn reclassified(self) -> Self {
@@ -143,6 +159,13 @@ impl std::fmt::Display for FailureCode {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(self, formatter)
     }
+}
+
+/// Steps of a remedy as running text.
+#[must_use]
+pub fn sentences(steps: &[String]) -> String {
+    let steps: Vec<&str> = steps.iter().map(|step| step.trim_end_matches('.')).collect();
+    steps.join(". ")
 }
 
 /// At most `limit` characters of `text`.

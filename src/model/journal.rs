@@ -30,7 +30,7 @@ pub struct Evidence {
     pub absent: bool,
 }
 
-/// Tries of one call that ended without a result.
+/// Tries of one call that ended without a result, kept beside the result that came at last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waits {
@@ -45,7 +45,7 @@ pub struct Waits {
     pub tries: u32,
     /// When the first of them ended.
     pub since: Time,
-    /// When the call is sent again.
+    /// When the call is sent again, or was.
     pub retry_at: Time,
     /// The last try is proven to have had no effect, and nothing was sent since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::canonical::Digest;
+use super::failure;
 use super::object::{Object, ObjectKey};
 use super::resource::EVENT;
 use super::time::Time;
@@ -143,7 +144,7 @@ impl Notice {
     /// What happened and what to do, in at most [`MAX_NOTE`] bytes. What to do is shortened last.
     #[must_use]
     pub fn note(&self) -> String {
-        let remedy = self.remediation.join("; ");
+        let remedy = failure::sentences(&self.remediation);
         if self.message.contains(&remedy) && self.message.len() <= MAX_NOTE {
             return self.message.clone();
         }

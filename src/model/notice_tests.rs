@@ -27,15 +27,15 @@ fn notice(message: &str, remediation: &[&str]) -> Notice {
 
 #[test]
 fn a_note_holds_what_to_do_whatever_has_to_be_cut_off() {
-    let whole = "step: Code: it broke. Remedy: mend it; retry";
+    let whole = "step: Code: it broke. Remedy: mend it. retry";
     assert_eq!(notice(whole, &["mend it", "retry"]).note(), whole);
     assert_eq!(notice("step 6 of 6: look", &[]).note(), "step 6 of 6: look");
     assert_eq!(notice("it broke", &["mend it"]).note(), "it broke Remedy: mend it");
 
-    let long = format!("{}. Remedy: mend it; re", "x".repeat(MAX_NOTE));
+    let long = format!("{}. Remedy: mend it. re", "x".repeat(MAX_NOTE));
     let note = notice(&long, &["mend it", "retry"]).note();
     assert_eq!(note.len(), MAX_NOTE);
-    assert!(note.ends_with("xxx... Remedy: mend it; retry"), "{note}");
+    assert!(note.ends_with("xxx... Remedy: mend it. retry"), "{note}");
 
     let remedy = "y".repeat(2 * MAX_NOTE);
     let note = notice("it broke", &[&remedy]).note();

@@ -5,6 +5,7 @@
 
 mod chains;
 mod crds;
+mod decide;
 mod folders;
 mod generated;
 mod schema;

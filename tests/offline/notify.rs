@@ -3,7 +3,7 @@
 
 mod delivery;
 mod events;
-mod receiver;
+pub mod receiver;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::clinic::rig::Rig;
 use receiver::Receiver;
 
 /// An operator that posts to a receiver, and its sink.
-fn process(rig: &Rig, receiver: &Arc<Receiver>) -> (Operator, Arc<Sink>, Telemetry) {
+pub fn process(rig: &Rig, receiver: &Arc<Receiver>) -> (Operator, Arc<Sink>, Telemetry) {
     let setup = rig.setup();
     let telemetry = setup.telemetry.clone();
     let target =

@@ -281,6 +281,51 @@ async fn a_release_belongs_in_the_platforms_namespace() {
     assert_eq!((reason(&decision), reason(&*tenant(&rig).await)), ("WrongNamespace", "AwaitingDecision"));
 }
 
+/// Nobody is on record for having asked for the deletion, so that the first decision stands for it.
+#[tokio::test(start_paused = true)]
+async fn under_four_eyes_one_operator_proposes_a_release_and_another_decides() {
+    let rig = small().await;
+    rig.patch(&TENANT, "", ACME, json!({"spec": {"fourEyes": true}})).await;
+    rig.delete(&TENANT, "", ACME).await;
+    rig.settle().await;
+    let before = tenant(&rig).await.body["status"]["decision"]["hash"].clone();
+    let by = async |name: &str, operator: &str| {
+        let offered = tenant(&rig).await;
+        rig.decide(&offered, "Release", |it| {
+            it["metadata"] = json!({"name": name, "namespace": SYSTEM});
+            it["spec"]["subject"]["kind"] = "Tenant".into();
+            it["spec"]["operator"] = operator.into();
+            it["spec"]["note"] = "the clinic has closed".into();
+            it["spec"].as_object_mut().unwrap().remove("checklist");
+        })
+        .await;
+        rig.settle().await;
+        verdict(&rig, name).await
+    };
+    assert_eq!(by("first", "ben").await, ["Accepted", "Accepted"]);
+    let waiting = tenant(&rig).await;
+    let said = "deletion waits: Namespace acme-dental holds 1 audit chains, and ben proposed their release; the tenant demands four eyes, \
+                and another operator decides that they may go: mandate decide release tenant/acme-dental";
+    assert_eq!(condition(&waiting, "Ready"), ["False", "AwaitingDecision", said]);
+    assert_ne!(waiting.body["status"]["decision"]["hash"], before, "who proposed it is part of what is decided on");
+    assert!(is_marked(&rig).await && released(&rig).is_empty());
+
+    assert_eq!(by("second", "ben").await, ["Void", "FourEyes"]);
+    let second = rig.get(&DECISION, SYSTEM, "second").await.unwrap();
+    assert_eq!(condition(&second, "Ready")[2], "the tenant demands four eyes and ben submitted what is decided on");
+    assert!(is_marked(&rig).await && released(&rig).is_empty());
+
+    assert_eq!(by("third", "carla").await, ["Accepted", "Accepted"]);
+    assert!(rig.get(&TENANT, "", ACME).await.is_none());
+    assert!(!is_marked(&rig).await);
+    assert_eq!((recorded(&rig), released(&rig).len()), (heads(&rig), 1));
+    assert_eq!(released(&rig)[0]["actor"], "carla");
+    let proposals: Vec<_> =
+        rig.all("AuditRecord").into_iter().filter(|record| record.body["spec"]["event"] == "TenantReleaseProposed").collect();
+    assert_eq!((proposals.len(), &proposals[0].body["spec"]["actor"]), (1, &json!("ben")));
+    rig.hold();
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_label_comes_off_by_the_controller_alone() {
     let rig = small().await;

@@ -44,7 +44,7 @@ pub fn decide(deployment: &AssistantDeployment, facts: &Facts, around: &Around<'
     let needed = !children.is_empty() || has_outside(facts) || (newest.is_some() && !going);
     Decision {
         finalizer: if needed { Finalizer::Present } else { Finalizer::Absent },
-        records: view::records(&status.journal),
+        records: view::records(deployment, &status.journal),
         children,
         status: status_value(&status),
         calls,

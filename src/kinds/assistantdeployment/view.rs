@@ -9,7 +9,7 @@ use crate::kinds::provisioningrequest::api::{ProvisioningRequest, State};
 use crate::model::canonical;
 use crate::model::condition::{Observation, READY, Summary, Truth};
 use crate::model::decision::Act;
-use crate::model::failure::Failure;
+use crate::model::failure::{self, Failure};
 use crate::model::finding::Finding;
 use crate::model::record::RecordDraft;
 
@@ -23,7 +23,7 @@ pub fn summary(deployment: &AssistantDeployment, facts: &Facts, journal: &Deploy
         return held.unwrap_or_else(|| Summary::Progressing(Finding::waiting("Deleting", "nothing was provisioned; it goes now")));
     };
     if deployment.metadata.deletion_timestamp.is_some() {
-        return leaving(facts);
+        return leaving(deployment, facts);
     }
     if let Some(cutover) = journal.cutover.as_ref().filter(|_| work::is_cutting_over(journal, facts)) {
         if let Some(failure) = cutover.failure() {
@@ -40,9 +40,13 @@ pub fn summary(deployment: &AssistantDeployment, facts: &Facts, journal: &Deploy
 }
 
 fn then_retry(deployment: &AssistantDeployment, failure: &Failure) -> String {
+    format!("Remedy: {}", failure::sentences(&remedy(deployment, failure)))
+}
+
+fn remedy(deployment: &AssistantDeployment, failure: &Failure) -> Vec<String> {
     let name = deployment.metadata.name.as_deref().unwrap_or_default();
     let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
-    format!("Remedy: {}. Then: mandate decide retry -n {namespace} assistantdeployment/{name}", failure.remediation.join("; "))
+    failure.remedy("retry", &format!("-n {namespace} assistantdeployment/{name}"))
 }
 
 /// A deployment stands where its newest request stands.
@@ -53,7 +57,21 @@ fn following(deployment: &AssistantDeployment, newest: &ProvisioningRequest, fac
     let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let said = conditions.iter().find(|condition| condition.kind == READY).map(|condition| condition.message.as_str()).unwrap_or_default();
     let serving = facts.live().filter(|live| live.metadata.uid != newest.metadata.uid).and_then(|live| live.metadata.name.as_deref());
-    let meanwhile = serving.map(|live| format!("; {live} serves meanwhile")).unwrap_or_default();
+    let mut meanwhile = serving.map(|live| format!("; {live} serves meanwhile")).unwrap_or_default();
+    let open = match state {
+        State::Failed | State::RollingBack | State::ManualVerification => true,
+        State::Pending
+        | State::SchemaInterpreting
+        | State::WorkflowsCloning
+        | State::WebhooksAssigning
+        | State::IntegrationsConfiguring
+        | State::VapiConfiguring
+        | State::Completed
+        | State::RolledBack => false,
+    };
+    if open && is_edited(deployment, newest) {
+        meanwhile.push_str("; the spec was edited since, which waits until this is decided");
+    }
     match state {
         State::Completed if status.is_some_and(|status| status.journal.is_released()) => {
             Summary::Awaiting(Finding::info("Released", format!("{name}: {said}")))
@@ -99,7 +117,7 @@ pub fn is_edited(deployment: &AssistantDeployment, request: &ProvisioningRequest
 }
 
 /// A deployment that is being deleted.
-fn leaving(facts: &Facts) -> Summary {
+fn leaving(deployment: &AssistantDeployment, facts: &Facts) -> Summary {
     let held: Vec<&str> = facts
         .requests
         .iter()
@@ -109,9 +127,16 @@ fn leaving(facts: &Facts) -> Summary {
     if held.is_empty() {
         return Summary::Progressing(Finding::waiting("Deleting", "nothing is left outside; it goes now"));
     }
+    let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
+    let commands = |act: &str| -> String {
+        let each: Vec<String> = held.iter().map(|name| format!("mandate decide {act} -n {namespace} {name}")).collect();
+        each.join("; ")
+    };
     let message = format!(
-        "deletion waits: {} left resources outside; nothing outside is removed or orphaned silently, an operator must decide on each: mandate decide rollback|release",
-        held.join(", ")
+        "deletion waits: {} left resources outside, and nothing outside is removed or orphaned silently; remove them: {}; or leave them, on record: {}",
+        held.join(", "),
+        commands("rollback"),
+        commands("release"),
     );
     Summary::Awaiting(Finding::waiting("AwaitingDecision", message))
 }
@@ -140,7 +165,7 @@ pub fn up_to_date(deployment: &AssistantDeployment, facts: &Facts, journal: &Dep
 
 /// Records of cutover, propagation and decisions so far.
 #[must_use]
-pub fn records(journal: &DeploymentJournal) -> Vec<RecordDraft> {
+pub fn records(deployment: &AssistantDeployment, journal: &DeploymentJournal) -> Vec<RecordDraft> {
     let mut records = Vec::new();
     let draft = |event, identity: serde_json::Value, actor: &str, payload| {
         let cause = canonical::own(&identity).ok()?.digest();
@@ -156,8 +181,7 @@ pub fn records(journal: &DeploymentJournal) -> Vec<RecordDraft> {
                 payload["calls"] = calls.collect();
                 records.extend(draft("CutoverStepDone", json!({"to": cutover.to.uid, "step": entry.step}), "mandate", payload));
             } else if let Some(failure) = entry.failure() {
-                payload["failure"] =
-                    json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": failure.remediation});
+                payload["failure"] = json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": remedy(deployment, failure)});
                 let round = journal.decisions.len();
                 records.extend(draft(
                     "CutoverFailed",
@@ -184,8 +208,7 @@ pub fn records(journal: &DeploymentJournal) -> Vec<RecordDraft> {
             ));
         } else if let Some(failure) = propagation.failure() {
             payload["verdict"] = "Fail".into();
-            payload["failure"] =
-                json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": failure.remediation});
+            payload["failure"] = json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": remedy(deployment, failure)});
             let round = journal.decisions.len();
             let identity = json!({"request": propagation.request.uid, "to": propagation.to.digest, "code": failure.code, "round": round});
             records.extend(draft("PropagationFailed", identity, "mandate", payload));

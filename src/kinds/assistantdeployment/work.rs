@@ -9,7 +9,7 @@ use crate::kinds::parts::{self, Parts, Planned};
 use crate::kinds::provisioningrequest::api::{ProvisioningRequest, SchemaPin, State};
 use crate::kinds::provisioningschema::api::ProvisioningSchema;
 use crate::model::call::KeyedCall;
-use crate::model::failure::{Failure, FailureCode};
+use crate::model::failure::{DECIDE_ANEW, Failure, FailureCode};
 use crate::model::journal::{CallEntry, Calls, Journal, StepEntry};
 use crate::model::time::Time;
 
@@ -153,11 +153,7 @@ fn of_request<'a>(
     let pinned = || facts.schema_named(&pin.name).filter(|schema| schema.spec.digest().ok().as_ref() == Some(&pin.digest));
     let schema = revision.or_else(pinned).ok_or_else(|| {
         let message = format!("ProvisioningSchema {} with digest {} is gone", pin.name, pin.digest);
-        Failure::human(
-            FailureCode::InputsChanged,
-            message,
-            &["create the schema again exactly as it was, from git", "then decide on a retry"],
-        )
+        Failure::human(FailureCode::InputsChanged, message, &["Create the schema again exactly as it was, from git.", DECIDE_ANEW])
     })?;
     Ok(Parts { spec: &request.spec, schema: &schema.spec, journal })
 }
@@ -188,11 +184,7 @@ fn propagation_calls(deployment: &AssistantDeployment, facts: &Facts, propagatio
     };
     let gone = |name: &str| {
         let message = format!("ProvisioningSchema {name} is gone");
-        Failure::human(
-            FailureCode::InputsChanged,
-            message,
-            &["create the schema again exactly as it was, from git", "then decide on a retry"],
-        )
+        Failure::human(FailureCode::InputsChanged, message, &["Create the schema again exactly as it was, from git.", DECIDE_ANEW])
     };
     let schema = |pin: &SchemaPin| facts.schema_named(&pin.name).ok_or_else(|| gone(&pin.name));
     let (from, to) = (schema(&propagation.from)?, schema(&propagation.to)?);

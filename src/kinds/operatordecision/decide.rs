@@ -105,7 +105,10 @@ fn fate(object: &OperatorDecision, facts: &Facts, around: &Around<'_>) -> Fate {
             if let Some(wrong) = decision::refusal_by_itself(&spec.submission()).into_iter().next() {
                 return void(wrong);
             }
-            let message = format!("{} {} does not exist in this namespace", spec.subject.kind, spec.subject.name);
+            let message = format!(
+                "spec.subject: {} {} does not exist in this namespace: it is waited for; if the name is wrong, create another decision",
+                spec.subject.kind, spec.subject.name
+            );
             Fate::Open(Finding::waiting("SubjectMissing", message))
         }
         Facts::Subject(subject) => judged(object, subject, around),

@@ -9,7 +9,7 @@ use crate::kinds::assistantdeployment::api::DEPLOYMENT;
 use crate::kinds::provisioningrequest::api::REQUEST;
 use crate::kinds::provisioningschema::api::SCHEMA;
 use crate::kinds::tenant::api::{TENANT, TENANT_LABEL, Tenant};
-use crate::model::decision::Offer;
+use crate::model::decision::{Act, Offer};
 use crate::model::journal::TakenDecision;
 use crate::model::object::{Object, ObjectKey};
 use crate::model::resource::{NAMESPACE, Resource};
@@ -59,12 +59,17 @@ pub async fn gather(decision: &OperatorDecision, read: &dyn Read, settings: &Set
     if object.uid() != subject.uid {
         return Ok(Facts::Successor);
     }
-    let four_eyes = if resource.namespaced { four_eyes(namespace, read).await? } else { false };
+    let taken: Vec<TakenDecision> = part(&object, "/status/journal/decisions").unwrap_or_default();
+    let (submitter, four_eyes) = if resource.namespaced {
+        (part(&object, "/spec/operator").unwrap_or_default(), four_eyes(namespace, read).await?)
+    } else {
+        proposed(&object, &taken)
+    };
     Ok(Facts::Subject(SubjectFact {
         ended: matches!(object.body.pointer("/status/state").and_then(Value::as_str), Some("ROLLED_BACK")),
         offer: part(&object, "/status/decision"),
-        taken: part(&object, "/status/journal/decisions").unwrap_or_default(),
-        submitter: if resource.namespaced { part(&object, "/spec/operator").unwrap_or_default() } else { String::new() },
+        taken,
+        submitter,
         four_eyes,
     }))
 }
@@ -72,6 +77,13 @@ pub async fn gather(decision: &OperatorDecision, read: &dyn Read, settings: &Set
 /// A part of the subject, if it is there in its shape.
 fn part<T: serde::de::DeserializeOwned>(object: &Object, pointer: &str) -> Option<T> {
     T::deserialize(object.body.pointer(pointer)?).ok()
+}
+
+/// Of what belongs to the platform only a tenant's release is for four eyes: whoever has proposed it is the submitter.
+fn proposed(object: &Object, taken: &[TakenDecision]) -> (String, bool) {
+    let proposal = taken.iter().find(|taken| taken.act == Act::Release);
+    let demanded = object.resource == &TENANT && part(object, "/spec/fourEyes").unwrap_or(false);
+    (proposal.map(|taken| taken.operator.clone()).unwrap_or_default(), demanded && proposal.is_some())
 }
 
 /// Whether the tenant of this namespace demands four eyes; without a tenant nobody can waive it.

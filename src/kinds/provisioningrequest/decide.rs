@@ -12,7 +12,7 @@ use crate::kinds::{decisions, status_value};
 use crate::model::call::KeyedCall;
 use crate::model::condition;
 use crate::model::decision::{Act, Stand};
-use crate::model::failure::{Failure, FailureCode};
+use crate::model::failure::{DECIDE_ANEW, Failure, FailureCode};
 use crate::model::finding::Finding;
 use crate::model::journal::{Calls, Journal, StepEntry, UndoCause};
 use crate::model::limits::MAX_ROUNDS;
@@ -119,11 +119,7 @@ impl Subject<'_> {
         let schema = self.facts.schema.as_ref().filter(|schema| schema.digest.as_ref() == Some(&pin.digest));
         let schema = schema.ok_or_else(|| {
             let message = format!("ProvisioningSchema {} with digest {} is gone", pin.name, pin.digest);
-            Failure::human(
-                FailureCode::InputsChanged,
-                message,
-                &["create the schema again exactly as it was, from git", "then decide on a retry"],
-            )
+            Failure::human(FailureCode::InputsChanged, message, &["Create the schema again exactly as it was, from git.", DECIDE_ANEW])
         })?;
         Ok(Parts { spec: &self.request.spec, schema: &schema.spec, journal })
     }

@@ -12,7 +12,7 @@ use crate::kinds::{decisions, parts};
 use crate::model::canonical::{self, Digest};
 use crate::model::condition::{Observation, Summary, Truth};
 use crate::model::decision::Act;
-use crate::model::failure::{Failure, FailureCode};
+use crate::model::failure::{self, DECIDE_ANEW, Failure, FailureCode};
 use crate::model::finding::Finding;
 use crate::model::journal::{Calls, Journal, RepairEntry, StepEntry, UndoCause};
 use crate::model::record::RecordDraft;
@@ -48,7 +48,7 @@ pub fn summary(request: &ProvisioningRequest, facts: &Facts, journal: &Journal, 
         State::Failed if lifecycle::is_superseded(journal) => {
             Summary::Awaiting(Finding::info("Superseded", "failed; an operator has decided on a retry, and nothing of it is left outside"))
         }
-        State::Failed => Summary::Stalled(failed(journal)),
+        State::Failed => Summary::Stalled(failed(request, journal)),
         State::RollingBack => {
             let message = format!("everything was removed; an operator looks for it and confirms: {}", decide("confirm-rollback", request));
             Summary::Awaiting(Finding::waiting("AwaitingDecision", message))
@@ -59,21 +59,31 @@ pub fn summary(request: &ProvisioningRequest, facts: &Facts, journal: &Journal, 
 
 /// The command that decides.
 fn decide(act: &str, request: &ProvisioningRequest) -> String {
+    format!("mandate decide {act} {}", named(request))
+}
+
+/// A request as that command takes it.
+fn named(request: &ProvisioningRequest) -> String {
     let name = request.metadata.name.as_deref().unwrap_or_default();
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
-    format!("mandate decide {act} -n {namespace} {name}")
+    format!("-n {namespace} {name}")
+}
+
+/// The word of that command for what a round is gone on with.
+fn go_on(cause: UndoCause) -> &'static str {
+    match cause {
+        UndoCause::Rollback | UndoCause::Retirement => "rollback",
+        UndoCause::Retry => "retry",
+    }
 }
 
 /// A round of removing what was left outside that is under way or has failed.
 fn undoing(request: &ProvisioningRequest, journal: &Journal) -> Option<Summary> {
     let round = journal.open_round()?;
-    let on = match round.cause {
-        UndoCause::Rollback | UndoCause::Retirement => "rollback",
-        UndoCause::Retry => "retry",
-    };
+    let on = go_on(round.cause);
     if let Some(failure) = round.failure() {
-        let remedy = failure.remediation.join("; ");
-        let message = format!("{}: {}. Remedy: {remedy}. Then: {}", failure.code, failure.message, decide(on, request));
+        let remedy = failure::sentences(&failure.remedy(on, &named(request)));
+        let message = format!("{}: {}. Remedy: {remedy}", failure.code, failure.message);
         return Some(Summary::Stalled(Finding::error("UndoFailed", message)));
     }
     let left: Vec<&str> = journal.outside().map(|(_, call)| call.name.as_str()).collect();
@@ -123,9 +133,9 @@ fn waiting(journal: &Journal) -> Option<Summary> {
 }
 
 /// Why it failed.
-fn failed(journal: &Journal) -> Finding {
+fn failed(request: &ProvisioningRequest, journal: &Journal) -> Finding {
     if let Some((step, failure)) = journal.failure() {
-        let remedy = failure.remediation.join("; ");
+        let remedy = failure::sentences(&failure.remedy("retry", &named(request)));
         return Finding::error("Failed", format!("{step}: {}: {}. Remedy: {remedy}", failure.code, failure.message));
     }
     let rejected = journal.decisions.iter().find(|taken| taken.act == Act::Reject);
@@ -171,20 +181,31 @@ pub fn records(request: &ProvisioningRequest, journal: &Journal) -> Vec<RecordDr
         records.extend(failure_record(request, journal, step, failure));
     }
     for taken in &journal.decisions {
-        records.extend(decisions::record(taken));
+        records.extend(decisions::record(taken).map(|record| with_what_is_left(record, taken.act, journal)));
         if taken.act == Act::Reject {
             let note = taken.note.as_deref().unwrap_or_default();
             let message = format!("{} rejected the result: {note}", taken.operator);
-            let failure = Failure::human(
-                FailureCode::RejectedByOperator,
-                message,
-                &["correct what was found", "then decide on a retry or a rollback"],
-            );
+            let failure = Failure::human(FailureCode::RejectedByOperator, message, &["Correct what was found.", DECIDE_ANEW]);
             records.extend(failure_record(request, journal, Step::ManualVerification, &failure));
         }
     }
-    records.extend(undo_records(journal));
+    records.extend(undo_records(request, journal));
     records
+}
+
+/// A release names what it leaves outside: once the request is gone, nothing else does.
+fn with_what_is_left(mut record: RecordDraft, act: Act, journal: &Journal) -> RecordDraft {
+    if act == Act::Release {
+        let left = journal.outside().map(|(_, call)| {
+            let mut row = json!({"call": call.name, "provider": call.provider, "key": call.key});
+            if let Some(id) = call.result.as_ref().and_then(|result| result.external_id.as_deref()) {
+                row["externalId"] = id.into();
+            }
+            row
+        });
+        record.payload["left"] = left.collect();
+    }
+    record
 }
 
 /// Before the repair: what was met, and which repair is tried. After it: what the repaired call came to.
@@ -216,9 +237,13 @@ fn repair_records(entry: &StepEntry, repair: &RepairEntry) -> Vec<RecordDraft> {
 }
 
 /// Each removal, and what could not be removed.
-fn undo_records(journal: &Journal) -> Vec<RecordDraft> {
+fn undo_records(request: &ProvisioningRequest, journal: &Journal) -> Vec<RecordDraft> {
     let mut records = Vec::new();
     for round in &journal.undo {
+        let failed = |failure: &Failure| {
+            let remediation = failure.remedy(go_on(round.cause), &named(request));
+            json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": remediation})
+        };
         for entry in &round.steps {
             for call in &entry.calls {
                 let identity = json!({"key": call.key, "call": call.name});
@@ -232,7 +257,7 @@ fn undo_records(journal: &Journal) -> Vec<RecordDraft> {
                         "ResourceRemoved"
                     }
                     (None, Some(failure)) => {
-                        payload["failure"] = json!({"class": failure.class, "code": failure.code, "message": failure.message, "remediation": failure.remediation});
+                        payload["failure"] = failed(failure);
                         "RemovalFailed"
                     }
                     (None, None) => continue,
@@ -241,7 +266,7 @@ fn undo_records(journal: &Journal) -> Vec<RecordDraft> {
             }
             if let Some(failure) = &entry.failure {
                 let payload = json!({"step": entry.step, "cause": round.cause, "orderedBy": round.ordered_by,
-                    "failure": {"class": failure.class, "code": failure.code, "message": failure.message, "remediation": failure.remediation}});
+                    "failure": failed(failure)});
                 records.extend(cause(&payload).map(|cause| RecordDraft {
                     event: "RemovalFailed",
                     cause,
@@ -281,7 +306,7 @@ fn failure_record(request: &ProvisioningRequest, journal: &Journal, step: Step, 
         actor: "mandate".into(),
         payload: json!({
             "step": step, "class": failure.class, "code": failure.code, "message": failure.message,
-            "remediation": failure.remediation, "evidence": evidence,
+            "remediation": failure.remedy("retry", &named(request)), "evidence": evidence,
         }),
     })
 }

@@ -95,7 +95,7 @@ pub struct TenantSpec {
     /// Quotas on what its users create; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
-    /// Who decides must not be who submitted. Default: false.
+    /// Who decides must not be who submitted; the tenant's own release takes two operators. Default: false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub four_eyes: bool,
     /// No new provisioning starts; what lives goes on. Default: false.
@@ -149,10 +149,19 @@ impl TenantJournal {
         self.decisions.is_empty()
     }
 
-    /// The decision that released it.
+    /// The first decision on a release. Under four eyes it proposes the release and does nothing more: it is what the second
+    /// operator decides on, since nobody is on record for having asked for the deletion.
     #[must_use]
-    pub fn release(&self) -> Option<&TakenDecision> {
+    pub fn proposal(&self) -> Option<&TakenDecision> {
         self.decisions.iter().find(|taken| taken.act == Act::Release)
+    }
+
+    /// The decision that released it: under four eyes that of another operator than proposed it.
+    #[must_use]
+    pub fn release(&self, four_eyes: bool) -> Option<&TakenDecision> {
+        let first = self.proposal()?;
+        let another = |taken: &&TakenDecision| taken.act == Act::Release && taken.operator != first.operator;
+        if four_eyes { self.decisions.iter().find(another) } else { Some(first) }
     }
 }
 

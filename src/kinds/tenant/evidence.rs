@@ -3,24 +3,41 @@
 use serde_json::{Value, json};
 
 use super::api::{TENANT, Tenant};
-use super::facts::{ChainFact, Facts};
+use super::facts::{self, ChainFact, Facts};
+use crate::kinds::auditrecord::api::AuditRecordSpec;
 use crate::model::canonical::{self, CanonicalText};
 use crate::model::decision::{Act, Offer};
 
 /// Type inside the hashed document.
 const EVIDENCE_TYPE: &str = "mandate.dev/Evidence/v1";
 
-/// The canonical evidence: the namespace, and where every audit chain in it stands. No observation times. Hashes of
+/// The canonical evidence: the namespace, where every audit chain in it stands, and under four eyes who proposed the release.
+/// No observation times. Hashes of
 /// execution contracts belong beside `chains`, as `contracts`, once there are any: a new field is omitted when unset.
 #[must_use]
 pub fn document(tenant: &Tenant, facts: &Facts) -> Option<CanonicalText> {
     let chains = facts.leaving.as_ref().map(|leaving| leaving.chains.as_slice()).unwrap_or_default();
-    let document = json!({
+    text(tenant, &namespace(tenant, facts), chains)
+}
+
+/// The same from what was exported: the tenant, and every record in its namespace.
+#[must_use]
+pub fn of_export(tenant: &Tenant, records: Vec<AuditRecordSpec>) -> Option<CanonicalText> {
+    let uid = tenant.status.as_ref().and_then(|status| status.namespace_uid.as_ref());
+    text(tenant, &json!({"name": tenant.namespace_name(), "uid": uid}), &facts::chains(records))
+}
+
+fn text(tenant: &Tenant, namespace: &Value, chains: &[ChainFact]) -> Option<CanonicalText> {
+    let mut document = json!({
         "@type": EVIDENCE_TYPE,
         "subject": {"kind": TENANT.kind, "name": tenant.metadata.name, "uid": tenant.metadata.uid},
-        "namespace": namespace(tenant, facts),
+        "namespace": namespace,
         "chains": chains.iter().map(head).collect::<Vec<_>>(),
     });
+    let proposal = tenant.status.as_ref().and_then(|status| status.journal.proposal());
+    if let Some(taken) = proposal.filter(|_| tenant.spec.four_eyes) {
+        document["proposed"] = json!({"operator": taken.operator, "decisionUid": taken.uid, "evidence": taken.hash});
+    }
     canonical::own(&document).ok()
 }
 

@@ -1,7 +1,6 @@
 //! What a tenant's decision needs to know.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::api::{TENANT, TENANT_LABEL, Tenant};
 use super::children;
@@ -100,7 +99,8 @@ async fn leaving(tenant: &Tenant, ours: bool, read: &dyn Read, settings: &Settin
     let inside = |resource: &'static Resource| Query { resource, namespace: Some(tenant.namespace_name().to_owned()), related: None };
     let requests = read.list(&inside(&REQUEST)).await?;
     let outside = requests.iter().filter(|request| has_outside(request)).map(|request| request.name().to_owned()).collect();
-    let chains = chains(&read.list(&inside(&RECORD)).await?);
+    let records = read.list(&inside(&RECORD)).await?;
+    let chains = chains(records.iter().filter_map(|object| object.parse::<AuditRecord>().ok()).map(|record| record.spec));
     Ok(Leaving { outside, chains, decisions })
 }
 
@@ -110,10 +110,11 @@ fn has_outside(request: &Object) -> bool {
     request.status.is_some_and(|status| status.journal.is_held())
 }
 
-fn chains(records: &[Arc<Object>]) -> Vec<ChainFact> {
+/// The chains that these records are of, by kind, name and UID of their subjects.
+pub fn chains(records: impl IntoIterator<Item = AuditRecordSpec>) -> Vec<ChainFact> {
     let mut rows: BTreeMap<String, Vec<AuditRecordSpec>> = BTreeMap::new();
-    for record in records.iter().filter_map(|object| object.parse::<AuditRecord>().ok()) {
-        rows.entry(record.spec.subject.uid.clone()).or_default().push(record.spec);
+    for record in records {
+        rows.entry(record.subject.uid.clone()).or_default().push(record);
     }
     let mut chains: Vec<ChainFact> = rows.into_values().filter_map(chain).collect();
     chains.sort();

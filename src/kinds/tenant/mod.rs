@@ -3,7 +3,7 @@
 pub mod api;
 mod children;
 mod decide;
-mod evidence;
+pub(crate) mod evidence;
 pub(crate) mod facts;
 mod invariants;
 mod release;

@@ -26,6 +26,8 @@ use crate::model::record::RecordDraft;
 
 /// Event of the records that hold what was released.
 pub const RELEASED: &str = "TenantReleased";
+/// Event of the record of the first of four eyes.
+const PROPOSED: &str = "TenantReleaseProposed";
 /// Chains in one record: with the longest names they stay below the limit of an entry, 64 KiB.
 const CHAINS_PER_RECORD: usize = 64;
 
@@ -52,7 +54,7 @@ pub fn departure(tenant: &Tenant, facts: &Facts, leaving: &Leaving, around: &Aro
     let journal = tenant.status.as_ref().map(|status| status.journal.clone()).unwrap_or_default();
     let namespace = facts.namespace.as_ref().filter(|namespace| namespace.consents_to == tenant.metadata.name && !namespace.going);
     let labelled = namespace.is_some_and(|namespace| namespace.holds_records);
-    match journal.release() {
+    match journal.release(tenant.spec.four_eyes) {
         Some(release) if labelled => unlabel(tenant, facts, &journal, release),
         Some(release) => last_steps(leaving, &journal, release),
         None if labelled || (namespace.is_some() && !leaving.chains.is_empty()) => held(tenant, facts, leaving, around, journal),
@@ -88,15 +90,34 @@ fn held(tenant: &Tenant, facts: &Facts, leaving: &Leaving, around: &Around<'_>, 
         return staying(Summary::Awaiting(Finding::waiting("StillOutside", message)), journal);
     }
     let offer = evidence::offer(tenant, facts);
-    let stand = Stand { offer: offer.as_ref(), submitter: "", four_eyes: false, now: around.now };
-    let taken = recorded(leaving, around).or_else(|| decisions::first_passing(&leaving.decisions, &journal.decisions, &stand, around.now));
+    let submitter = journal.proposal().map(|taken| taken.operator.clone());
+    let four_eyes = tenant.spec.four_eyes;
+    let stand = Stand {
+        offer: offer.as_ref(),
+        submitter: submitter.as_deref().unwrap_or_default(),
+        four_eyes: four_eyes && submitter.is_some(),
+        now: around.now,
+    };
+    let taken = recorded(leaving, &journal, around)
+        .or_else(|| decisions::first_passing(&leaving.decisions, &journal.decisions, &stand, around.now));
     let Some(taken) = taken else {
+        let who = submitter.map_or_else(
+            || "an operator decides".to_owned(),
+            |first| format!("{first} proposed their release; the tenant demands four eyes, and another operator decides"),
+        );
         let message = format!(
-            "deletion waits: Namespace {space} holds {} audit chains, and an operator decides that they may go: mandate decide release tenant/{name}",
+            "deletion waits: Namespace {space} holds {} audit chains, and {who} that they may go: mandate decide release tenant/{name}",
             leaving.chains.len()
         );
         return Departure { offer, ..staying(Summary::Awaiting(Finding::waiting("AwaitingDecision", message)), journal) };
     };
+    if four_eyes && submitter.is_none() {
+        let records = decisions::record(&taken).map(|record| RecordDraft { event: PROPOSED, ..record });
+        let message = format!("{} proposed the release: another operator decides on it too", taken.operator);
+        journal.decisions.push(taken);
+        let summary = Summary::Awaiting(Finding::waiting("AwaitingDecision", message));
+        return Departure { records: records.into_iter().collect(), again: true, ..staying(summary, journal) };
+    }
     let records = records(tenant, facts, &taken);
     let summary = released(&taken);
     journal.decisions.push(taken);
@@ -105,9 +126,12 @@ fn held(tenant: &Tenant, facts: &Facts, leaving: &Leaving, around: &Around<'_>, 
 
 /// A decision that is on record already although the journal does not hold it: the record is the truth, whatever has
 /// changed since.
-fn recorded(leaving: &Leaving, around: &Around<'_>) -> Option<TakenDecision> {
-    let entry_of = |uid: &str| around.chain.entries.iter().find(|entry| entry.event == RELEASED && entry.payload["decisionUid"] == uid);
-    leaving.decisions.iter().find_map(|decision| Some(decisions::taken_at(decision, entry_of(decision.metadata.uid.as_deref()?)?.time)))
+fn recorded(leaving: &Leaving, journal: &TenantJournal, around: &Around<'_>) -> Option<TakenDecision> {
+    let is_ours = |event: &str| event == RELEASED || event == PROPOSED;
+    let entry_of = |uid: &str| around.chain.entries.iter().find(|entry| is_ours(&entry.event) && entry.payload["decisionUid"] == uid);
+    let taken = |uid: Option<&String>| journal.decisions.iter().any(|before| Some(&before.uid) == uid);
+    let mut new = leaving.decisions.iter().filter(|decision| !taken(decision.metadata.uid.as_ref()));
+    new.find_map(|decision| Some(decisions::taken_at(decision, entry_of(decision.metadata.uid.as_deref()?)?.time)))
 }
 
 /// The label comes off once everything is on record.

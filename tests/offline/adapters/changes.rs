@@ -345,7 +345,7 @@ async fn a_template_of_two_mebibytes_is_refused_and_a_little_less_serves() {
             continue;
         }
         for call in [keyed(Call::ReadTemplate { template: pinned }), cloning] {
-            let message = format!("the reply about workflow {id} is larger than the limit");
+            let message = format!("the reply about workflow {id} is larger than 2097152 bytes");
             let failure = rig.refused_saying(&call, FailureCode::ReplyTooLarge, &message).await;
             assert!(failure.remediation[0].starts_with(&format!("If workflow {id} is a workflow of that size, split it.")), "{failure:?}");
         }

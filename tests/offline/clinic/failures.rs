@@ -240,7 +240,7 @@ async fn what_cannot_be_looked_up_stops_and_asks_when_its_outcome_is_unknown() {
         let mark = call["key"].as_str().unwrap().trim_start_matches("sha256:").get(..32).unwrap().to_owned();
         assert!(said.starts_with("whether crm took effect at Provider crm is unknown ("), "{fault:?}: {said}");
         let look = format!(
-            "inspect Provider crm for a resource that carries key {mark} made at or after {}",
+            "Inspect Provider crm for a resource that carries key {mark} made at or after {}",
             call["intendedAt"].as_str().unwrap()
         );
         assert!(said.contains(&look), "{fault:?}: {look:?} expected, said: {said}");

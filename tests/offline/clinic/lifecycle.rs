@@ -88,7 +88,7 @@ async fn a_deployment_with_resources_outside_waits_for_a_decision_and_touches_no
     rig.delete(&DEPLOYMENT, "acme-dental", "receptionist").await;
     rig.settle().await;
     let deployment = rig.get(&DEPLOYMENT, "acme-dental", "receptionist").await.expect("it waits");
-    let said = "deletion waits: receptionist-1 left resources outside; nothing outside is removed or orphaned silently, an operator must decide on each: mandate decide rollback|release";
+    let said = "deletion waits: receptionist-1 left resources outside, and nothing outside is removed or orphaned silently; remove them: mandate decide rollback -n acme-dental receptionist-1; or leave them, on record: mandate decide release -n acme-dental receptionist-1";
     assert_eq!(condition(&deployment, "Ready"), ["False", "AwaitingDecision", said]);
     assert_eq!([condition(&deployment, "Reconciling")[0], condition(&deployment, "Stalled")[0]], ["-", "-"]);
     assert_eq!((rig.effects(), rig.sent.lock().unwrap().len()), (effects, sent));
@@ -156,8 +156,7 @@ async fn a_provider_deleted_in_mid_run_fails_the_step_that_needs_it() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     work.quiet().await;
     let request = rig.request().await;
-    let said =
-        "IntegrationConfiguration: ProviderUnusable: Provider crm is gone. Remedy: create the Provider again; then decide on a retry";
+    let said = "IntegrationConfiguration: ProviderUnusable: Provider crm is gone. Remedy: Create the Provider again. Then decide anew: `mandate decide retry -n acme-dental receptionist-1`";
     assert_eq!(condition(&request, "Ready"), ["False", "Failed", said]);
     assert_eq!(rig.events().await, ["ProvisioningInitiated", "ProvisioningFailed"]);
     work.stop().await;

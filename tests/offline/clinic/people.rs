@@ -341,7 +341,11 @@ async fn a_decision_in_another_namespace_reaches_no_subject() {
     let stranger = rig.get(&DECISION, "beside", "stranger").await.unwrap();
     assert_eq!(
         condition(&stranger, "Ready")[1..],
-        ["SubjectMissing", "ProvisioningRequest receptionist-9 does not exist in this namespace"]
+        [
+            "SubjectMissing",
+            "spec.subject: ProvisioningRequest receptionist-9 does not exist in this namespace: it is waited for; if the name is wrong, \
+             create another decision"
+        ]
     );
     assert_eq!(rig.request().await.body["status"]["state"], "MANUAL_VERIFICATION");
     rig.beside_is_well().await;
