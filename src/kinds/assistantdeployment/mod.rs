@@ -5,6 +5,7 @@ mod children;
 mod decide;
 mod evidence;
 pub(crate) mod facts;
+pub mod lifecycle;
 pub mod rules;
 mod view;
 mod work;
