@@ -18,6 +18,7 @@ mod release;
 mod sandbox;
 mod scale;
 mod schema;
+mod search;
 mod supervise;
 mod telemetry;
 mod up;
