@@ -81,7 +81,8 @@ fn failed(object: &mut Object) -> Vec<&mut Value> {
 
 fn bend(fault: Fault, object: &mut Object) {
     let undecided = object.body.pointer("/status/journal/decisions").is_none();
-    for step in failed(object).into_iter().filter(|_| undecided) {
+    let halted = object.body.pointer("/status/state").is_some_and(|state| state == "FAILED");
+    for step in failed(object).into_iter().filter(|_| undecided && (halted || fault != Fault::TriesAgain)) {
         let repair = step.get("repair").filter(|repair| repair.get("repeatedAt").is_some()).map(|repair| repair["repair"].clone());
         for call in step["calls"].as_array_mut().into_iter().flatten() {
             let Some(failure) = call.as_object_mut().and_then(|call| call.get_mut("failure")) else { continue };

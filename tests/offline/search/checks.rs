@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mandate::engine::audit::{Invariant, Snapshot, violations};
 use mandate::engine::port::Query;
 use mandate::kinds::auditrecord::api::RECORD;
-use mandate::kinds::operatordecision::api::DECISION;
 use mandate::kinds::provisioningrequest::api::{REQUEST, State};
 use mandate::kinds::provisioningrequest::lifecycle::{self, Transition};
 use mandate::model::decision::Act;
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use super::moves::{journal, waits_for_a_person};
 use super::stage::Done;
-use super::state::{Kept, Side, hash128};
+use super::state::Side;
 
 /// The checks, and what they have seen.
 pub struct Checks {
@@ -71,29 +70,20 @@ impl Checks {
     /// What is wrong with a state.
     pub fn of_state(&mut self, side: &Side) -> Vec<String> {
         let mut wrong = outside(side);
-        for kept in side.of_kind("ProvisioningRequest").chain(side.of_kind("AssistantDeployment")) {
-            wrong.extend(self.audited(side, &kept.object));
-            if kept.object.resource == &REQUEST {
-                wrong.extend(of_request(side, &kept.object));
-            }
+        wrong.extend(self.audited(side));
+        for kept in side.of_kind("ProvisioningRequest") {
+            wrong.extend(of_request(side, &kept.object));
         }
         wrong
     }
 
-    /// The registered invariants over what is about one object. Each is of one object, its records, its decisions and the
-    /// objects that it belongs to or that belong to it.
-    fn audited(&mut self, side: &Side, object: &Object) -> Vec<String> {
-        let about = |kept: &&Kept| {
-            let related = [&RECORD, &DECISION].into_iter().any(|resource| kept.is_selected(&Query::related(resource, object.uid())));
-            related || !["AuditRecord", "OperatorDecision"].contains(&kept.object.resource.kind)
-        };
-        let view: Vec<&Kept> = side.objects.values().filter(about).collect();
-        if !self.seen.insert(hash128(&view.iter().map(|kept| kept.hash).collect::<Vec<_>>())) {
+    /// The registered invariants over the whole side, unless they were run over the same objects already.
+    fn audited(&mut self, side: &Side) -> Vec<String> {
+        if !self.seen.insert(side.objects.values().fold(0, |sum, kept| sum.wrapping_add(kept.hash))) {
             return Vec::new();
         }
         self.audited += 1;
-        let world = Snapshot { objects: view.into_iter().map(|kept| Arc::clone(&kept.object)).collect() };
-        violations(&self.invariants, &world)
+        violations(&self.invariants, &Snapshot { objects: side.objects.values().map(|kept| Arc::clone(&kept.object)).collect() })
     }
 }
 
