@@ -19,8 +19,11 @@ mod table;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use mandate::kinds::provisioningrequest::lifecycle::TRANSITIONS;
+use mandate::kinds::provisioningrequest::api::REQUEST;
+use mandate::kinds::provisioningrequest::lifecycle::{Cause, TRANSITIONS};
 use mandate::model::decision::Act;
+use mandate::model::object::ObjectKey;
+use serde_json::json;
 
 use self::graph::{Graph, decided, explore, ours, settled};
 use self::moves::{Bounds, Event};
@@ -43,11 +46,12 @@ static BETA: LazyLock<Graph> = LazyLock::new(|| explore("beta", start("beta"), F
 static MEDDLED: LazyLock<Graph> = LazyLock::new(|| explore("alpha", start("alpha"), MEDDLING, ours));
 static UPGRADED: LazyLock<Graph> = LazyLock::new(|| explore("alpha", upgraded(), Bounds { attempts: 2, ..FAULT }, ours));
 
-/// A deployment that serves and asks for the second version now.
+/// A deployment that serves, and whose second version waits for its verification. How it came there is no other way than that
+/// of a first request.
 fn upgraded() -> Side {
     let mut side = decided("alpha", &settled(start("alpha")), "alpha-desk-1", Act::Verify);
     Event::Upgrade.happens(&mut side.objects, "alpha");
-    side
+    settled(side)
 }
 
 #[test]
@@ -68,21 +72,21 @@ fn two_tenants_with_every_act_and_one_fault_break_no_invariant() {
 #[test]
 fn deletion_upgrade_suspension_and_wrong_decisions_at_any_time_break_no_invariant() {
     MEDDLED.holds("one tenant, one thing that happens to it");
-    let floor = if cfg!(debug_assertions) { 2_000 } else { 15_000 };
+    let floor = if cfg!(debug_assertions) { 1_500 } else { 14_000 };
     assert!(MEDDLED.states.len() > floor, "{} states are fewer than there were", MEDDLED.states.len());
 }
 
 #[test]
-fn an_upgrade_with_one_fault_breaks_no_invariant() {
-    UPGRADED.holds("an upgrade, one fault");
-    assert!(UPGRADED.states.len() > 1_000, "{} states are fewer than there were", UPGRADED.states.len());
+fn a_cutover_with_one_fault_breaks_no_invariant() {
+    UPGRADED.holds("a cutover, one fault");
+    assert!(UPGRADED.states.len() > 500, "{} states are fewer than there were", UPGRADED.states.len());
 }
 
 #[test]
 fn conflicting_decisions_break_no_invariant() {
     let graph = explore("alpha", start("alpha"), CONFLICT, ours);
     graph.holds("one tenant, two decisions at once");
-    assert!(graph.states.len() > if cfg!(debug_assertions) { 300 } else { 2_000 }, "{}", graph.states.len());
+    assert!(graph.states.len() > if cfg!(debug_assertions) { 100 } else { 2_000 }, "{}", graph.states.len());
 }
 
 #[test]
@@ -92,10 +96,26 @@ fn every_row_of_the_lifecycle_is_gone_along_and_nothing_else() {
     assert!(gone.is_subset(&table));
     if cfg!(debug_assertions) {
         // What comes of a retry is beyond one attempt.
-        gone.extend(table.iter().filter(|row| row.cause == mandate::kinds::provisioningrequest::lifecycle::Cause::Decided(Act::Retry)));
+        gone.extend(table.iter().filter(|row| row.cause == Cause::Decided(Act::Retry)));
     }
     let never: Vec<_> = table.difference(&gone).collect();
     assert!(never.is_empty(), "no search has gone along {never:#?}");
+}
+
+/// Found by the search, which had no end: until the deployment had made the next request, a retry could be decided on again.
+#[test]
+fn a_retry_of_what_was_rolled_back_is_offered_once() {
+    let mut side = settled(start("alpha"));
+    for act in [Act::Reject, Act::Rollback, Act::ConfirmRollback] {
+        side = decided("alpha", &side, "alpha-desk-1", act);
+    }
+    let (_, ordered) = moves::decisions(&side, "alpha", &Bounds { attempts: 2, ..CONFLICT }).pop().expect("Retry is offered");
+    let request = ObjectKey::new(&REQUEST, "alpha", "alpha-desk-1");
+    let status = |side: &Side| side.objects[&request].object.body["status"].clone();
+    assert_eq!(status(&ordered)["decision"]["acts"], json!(["Retry"]));
+    let after = graph::passed(&ordered, &request);
+    assert_eq!(status(&after)["journal"]["decisions"].as_array().map(Vec::len), Some(4), "it was acted upon");
+    assert_eq!(status(&after)["decision"], json!(null));
 }
 
 /// The search ends with the shortest way to what a broken request does, which says this.

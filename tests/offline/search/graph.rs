@@ -80,18 +80,23 @@ pub struct Graph {
 
 /// A side after units until it rests; nothing goes wrong.
 pub fn settled(mut side: Side) -> Side {
-    let shared = clinic::shared();
-    'again: loop {
-        for key in passing(&side) {
-            let done = unit(&side, &shared, ours(key.resource.kind), &key, Run::Well);
-            assert!(done.wrong.is_empty(), "{:?}", done.wrong);
-            if let Some(after) = follow(&side, &key, &done, 0) {
-                side = after;
-                continue 'again;
-            }
+    loop {
+        let before = side.hash();
+        side = passing(&side).iter().fold(side, |side, key| passed(&side, key));
+        if side.hash() == before {
+            return side;
         }
-        return side;
     }
+}
+
+/// A side after one unit; nothing goes wrong.
+pub fn passed(side: &Side, key: &ObjectKey) -> Side {
+    if !side.objects.contains_key(key) {
+        return side.clone();
+    }
+    let done = unit(side, &clinic::shared(), ours(key.resource.kind), key, Run::Well);
+    assert!(done.wrong.is_empty(), "{:?}", done.wrong);
+    follow(side, key, &done, 0).unwrap_or_else(|| side.clone())
 }
 
 /// A side after a person's decision on the object of this name, settled.
