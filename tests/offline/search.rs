@@ -30,12 +30,12 @@ use self::moves::{Bounds, Event};
 use self::product::pairs;
 use self::state::Side;
 
-/// An unoptimized build looks at one attempt each where an optimized one looks at two: a minute instead of ten.
+/// An unoptimized build looks at one attempt each where an optimized one looks at two, which takes it ten times as long.
 const ATTEMPTS: usize = if cfg!(debug_assertions) { 1 } else { 2 };
 
-const FAULT: Bounds = Bounds { attempts: ATTEMPTS, faults: 1, meddling: 0, open: 1 };
-const MEDDLING: Bounds = Bounds { attempts: ATTEMPTS, faults: 0, meddling: 1, open: 1 };
-const CONFLICT: Bounds = Bounds { attempts: ATTEMPTS, faults: 0, meddling: 0, open: 2 };
+const FAULT: Bounds = Bounds { attempts: ATTEMPTS, faults: 1, any_fault: true, meddling: 0, open: 1 };
+const MEDDLING: Bounds = Bounds { attempts: ATTEMPTS, faults: 0, any_fault: true, meddling: 1, open: 1 };
+const CONFLICT: Bounds = Bounds { attempts: ATTEMPTS, faults: 0, any_fault: true, meddling: 0, open: 2 };
 
 fn start(tenant: &str) -> Side {
     clinic::side(tenant)
@@ -44,7 +44,8 @@ fn start(tenant: &str) -> Side {
 static ALPHA: LazyLock<Graph> = LazyLock::new(|| explore("alpha", start("alpha"), FAULT, ours));
 static BETA: LazyLock<Graph> = LazyLock::new(|| explore("beta", start("beta"), FAULT, ours));
 static MEDDLED: LazyLock<Graph> = LazyLock::new(|| explore("alpha", start("alpha"), MEDDLING, ours));
-static UPGRADED: LazyLock<Graph> = LazyLock::new(|| explore("alpha", upgraded(), Bounds { attempts: 2, ..FAULT }, ours));
+static UPGRADED: LazyLock<Graph> =
+    LazyLock::new(|| explore("alpha", upgraded(), Bounds { attempts: 2, any_fault: !cfg!(debug_assertions), ..FAULT }, ours));
 
 /// A deployment that serves, and whose second version waits for its verification. How it came there is no other way than that
 /// of a first request.
@@ -64,7 +65,7 @@ fn two_tenants_with_every_act_and_one_fault_break_no_invariant() {
     BETA.holds("the other");
     let found = pairs(&ALPHA, &BETA, 1, 0);
     println!("two tenants, one fault: {} states, {} transitions, depth {}", found.states, found.transitions, found.depth);
-    let floor = if cfg!(debug_assertions) { 100_000 } else { 10_000_000 };
+    let floor = if cfg!(debug_assertions) { 200_000 } else { 5_000_000 };
     assert!(found.states > floor, "{} states are fewer than there were", found.states);
     assert_eq!(ALPHA.states.len(), BETA.states.len(), "the tenants differ in nothing but their names");
 }
@@ -79,7 +80,7 @@ fn deletion_upgrade_suspension_and_wrong_decisions_at_any_time_break_no_invarian
 #[test]
 fn a_cutover_with_one_fault_breaks_no_invariant() {
     UPGRADED.holds("a cutover, one fault");
-    assert!(UPGRADED.states.len() > 500, "{} states are fewer than there were", UPGRADED.states.len());
+    assert!(UPGRADED.states.len() > 200, "{} states are fewer than there were", UPGRADED.states.len());
 }
 
 #[test]

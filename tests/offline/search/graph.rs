@@ -101,7 +101,7 @@ pub fn passed(side: &Side, key: &ObjectKey) -> Side {
 
 /// A side after a person's decision on the object of this name, settled.
 pub fn decided(tenant: &str, side: &Side, subject: &str, act: Act) -> Side {
-    let bounds = Bounds { attempts: 3, faults: 0, meddling: 0, open: 1 };
+    let bounds = Bounds { attempts: 3, faults: 0, any_fault: true, meddling: 0, open: 1 };
     let wanted = Move::Decision(subject.to_owned(), act, None);
     let (_, after) = decisions(side, tenant, &bounds).into_iter().find(|(by, _)| *by == wanted).expect("the act is offered");
     settled(after)
@@ -246,9 +246,11 @@ impl Search<'_> {
     fn runs(&self, side: &Side, well: &Done) -> Vec<Run> {
         let mut runs = Vec::new();
         if side.spent.faults < self.bounds.faults {
-            runs.extend((1..=well.crossings).map(Run::Dies));
-            let flawed =
-                |(number, flaws): (usize, &Vec<Flaw>)| flaws.iter().map(move |flaw| Run::Flawed(number, *flaw)).collect::<Vec<_>>();
+            runs.extend((1..=well.crossings).filter(|_| self.bounds.any_fault).map(Run::Dies));
+            let flawed = |(number, flaws): (usize, &Vec<Flaw>)| {
+                let flaws = flaws.iter().filter(|flaw| self.bounds.any_fault || **flaw == Flaw::Refused);
+                flaws.map(move |flaw| Run::Flawed(number, *flaw)).collect::<Vec<_>>()
+            };
             runs.extend(well.calls.iter().enumerate().flat_map(flawed));
         }
         if !well.calls.is_empty() {

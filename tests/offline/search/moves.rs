@@ -86,6 +86,8 @@ pub struct Bounds {
     /// Requests of the deployment: what would make one more is not done.
     pub attempts: usize,
     pub faults: u8,
+    /// A fault may be anything, or but a refusal.
+    pub any_fault: bool,
     /// Decisions that nobody should make, edits, suspensions, deletions.
     pub meddling: u8,
     /// Decisions at once that are not judged yet.
