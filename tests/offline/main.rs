@@ -27,6 +27,7 @@ mod scale;
 mod scenarios;
 mod schema;
 mod served;
+mod search;
 mod supervise;
 mod telemetry;
 mod up;

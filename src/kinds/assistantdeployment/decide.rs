@@ -3,10 +3,11 @@
 use super::api::{AssistantDeployment, AssistantDeploymentStatus, DeploymentJournal};
 use super::children::{self, Attempt};
 use super::facts::Facts;
+use super::lifecycle::{self, Cause};
 use super::{evidence, rules, view, work};
 use crate::engine::decision::{Child, Decision, Finalizer};
 use crate::engine::kind::Around;
-use crate::kinds::provisioningrequest::api::{RequestReason, State, request_name};
+use crate::kinds::provisioningrequest::api::{RequestReason, request_name};
 use crate::kinds::{decisions, status_value};
 use crate::model::condition::{self, Summary};
 use crate::model::decision::{Act, Stand};
@@ -94,31 +95,22 @@ fn next_request(deployment: &AssistantDeployment, facts: &Facts, journal: &Deplo
     (Some(Summary::Progressing(finding)), child.into_iter().collect())
 }
 
-/// Which request is to be made now. Nothing automatic leaves FAILED; what was rolled back is not tried again unasked.
+/// Which request is to be made now: see [`lifecycle::ATTEMPTS`].
 fn next_attempt(deployment: &AssistantDeployment, facts: &Facts, journal: &DeploymentJournal) -> Option<Attempt> {
-    let Some(newest) = facts.newest() else { return Some(Attempt { number: 1, path: 1, reason: RequestReason::Initial }) };
-    let number = newest.spec.attempt + 1;
-    let status = newest.status.as_ref()?;
-    let retried = status.journal.last_settled().is_some_and(|taken| taken.act == Act::Retry);
-    match status.state.unwrap_or_default() {
-        State::Failed | State::RolledBack if retried => {
-            Some(Attempt { number, path: newest.spec.path_attempt, reason: RequestReason::Retry })
-        }
-        State::Completed | State::RolledBack if view::is_edited(deployment, newest) && !work::is_cutting_over(journal, facts) => {
-            Some(Attempt { number, path: number, reason: RequestReason::Update })
-        }
-        State::Completed
-        | State::Failed
-        | State::RolledBack
-        | State::RollingBack
-        | State::Pending
-        | State::SchemaInterpreting
-        | State::WorkflowsCloning
-        | State::WebhooksAssigning
-        | State::IntegrationsConfiguring
-        | State::VapiConfiguring
-        | State::ManualVerification => None,
-    }
+    let newest = facts.newest();
+    let status = match newest {
+        Some(newest) => Some(newest.status.as_ref()?),
+        None => None,
+    };
+    let asks = |cause| match cause {
+        Cause::Created => newest.is_none(),
+        Cause::Retried => status.and_then(|status| status.journal.last_settled()).is_some_and(|taken| taken.act == Act::Retry),
+        Cause::Edited => newest.is_some_and(|newest| view::is_edited(deployment, newest)) && !work::is_cutting_over(journal, facts),
+    };
+    let reason = lifecycle::next(status.map(|status| status.state.unwrap_or_default()), asks)?;
+    let number = newest.map_or(0, |newest| newest.spec.attempt) + 1;
+    let path = newest.filter(|_| reason == RequestReason::Retry).map_or(number, |newest| newest.spec.path_attempt);
+    Some(Attempt { number, path, reason })
 }
 
 /// Whether any request left, or may have left, something outside that is its own to remove.

@@ -5,6 +5,8 @@ mod children;
 mod decide;
 pub(crate) mod evidence;
 pub(crate) mod facts;
+mod invariants;
+pub mod lifecycle;
 pub mod rules;
 mod view;
 mod work;
@@ -50,7 +52,7 @@ impl Kind for AssistantDeploymentKind {
         Access { resource: &auditrecord::api::RECORD, verbs: &[Verb::Create] },
         Access { resource: &NAMESPACE, verbs: &[Verb::Update] },
     ];
-    const INVARIANTS: &'static [Invariant] = &[];
+    const INVARIANTS: &'static [Invariant] = invariants::ALL;
     const TELLS: &'static [Telling] = &[
         Telling { condition: READY, reason: "CutoverFailed", topic: Topic::Failed, proof: Proof::Record("CutoverFailed") },
         Telling { condition: UP_TO_DATE, reason: "UpToDate", topic: Topic::Propagated, proof: Proof::Record("RevisionPropagated") },

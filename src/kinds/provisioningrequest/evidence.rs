@@ -100,7 +100,7 @@ fn acts(request: &ProvisioningRequest, facts: &Facts, journal: &Journal) -> Vec<
         return Vec::new();
     }
     let mut acts = match lifecycle::state(journal) {
-        State::RolledBack if newest && !leaving => vec![Act::Retry],
+        State::RolledBack if newest && !leaving && !lifecycle::is_superseded(journal) => vec![Act::Retry],
         State::RolledBack => Vec::new(),
         State::RollingBack if stuck => vec![Act::Rollback, Act::Intervene],
         State::RollingBack => vec![Act::ConfirmRollback],

@@ -1,9 +1,114 @@
 //! The state machine: where a request stands, read from its journal alone (000, guarantee 1).
+//!
+//! [`TRANSITIONS`] is all of it: what a journal holds is told as causes, and each cause leads along a row. A cause without a row
+//! leads nowhere.
+
+use std::fmt;
 
 use super::api::{Progress, State, StepStatus};
 use crate::model::decision::Act;
 use crate::model::journal::{CallEntry, Journal, StepEntry};
 use crate::model::step::Step;
+
+/// What moves a request, as its journal tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// The intents of this step are written.
+    Begun(Step),
+    /// The step has failed in a way that is for a person.
+    Failed,
+    /// A person's decision was acted upon.
+    Decided(Act),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun(step) => write!(formatter, "{step} begins"),
+            Self::Failed => formatter.write_str("the step fails"),
+            Self::Decided(act) => write!(formatter, "{act:?} is decided"),
+        }
+    }
+}
+
+/// One row of the lifecycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Transition {
+    /// State before.
+    pub from: State,
+    /// What happens.
+    pub cause: Cause,
+    /// State afterwards; the same where an act is put on record and changes nothing else.
+    pub to: State,
+}
+
+const fn row(from: State, cause: Cause, to: State) -> Transition {
+    Transition { from, cause, to }
+}
+
+/// Every transition there is. The first six are the fixed order of 000; no other row leads forward, and out of a state that
+/// waits for a person only a decision leads.
+pub const TRANSITIONS: &[Transition] = &[
+    row(State::Pending, Cause::Begun(Step::SchemaInterpretation), State::SchemaInterpreting),
+    row(State::SchemaInterpreting, Cause::Begun(Step::WorkflowCloning), State::WorkflowsCloning),
+    row(State::WorkflowsCloning, Cause::Begun(Step::WebhookAssignment), State::WebhooksAssigning),
+    row(State::WebhooksAssigning, Cause::Begun(Step::IntegrationConfiguration), State::IntegrationsConfiguring),
+    row(State::IntegrationsConfiguring, Cause::Begun(Step::VapiConfiguration), State::VapiConfiguring),
+    row(State::VapiConfiguring, Cause::Begun(Step::ManualVerification), State::ManualVerification),
+    row(State::SchemaInterpreting, Cause::Failed, State::Failed),
+    row(State::WorkflowsCloning, Cause::Failed, State::Failed),
+    row(State::WebhooksAssigning, Cause::Failed, State::Failed),
+    row(State::IntegrationsConfiguring, Cause::Failed, State::Failed),
+    row(State::VapiConfiguring, Cause::Failed, State::Failed),
+    // Its deployment is being deleted in the middle of the work, and something may be outside.
+    row(State::WorkflowsCloning, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::WorkflowsCloning, Cause::Decided(Act::Release), State::WorkflowsCloning),
+    row(State::WebhooksAssigning, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::WebhooksAssigning, Cause::Decided(Act::Release), State::WebhooksAssigning),
+    row(State::IntegrationsConfiguring, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::IntegrationsConfiguring, Cause::Decided(Act::Release), State::IntegrationsConfiguring),
+    row(State::VapiConfiguring, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::VapiConfiguring, Cause::Decided(Act::Release), State::VapiConfiguring),
+    row(State::ManualVerification, Cause::Decided(Act::Verify), State::Completed),
+    row(State::ManualVerification, Cause::Decided(Act::Reject), State::Failed),
+    row(State::ManualVerification, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::ManualVerification, Cause::Decided(Act::Release), State::ManualVerification),
+    row(State::Completed, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::Completed, Cause::Decided(Act::Intervene), State::Completed),
+    row(State::Completed, Cause::Decided(Act::Release), State::Completed),
+    row(State::Failed, Cause::Decided(Act::Retry), State::Failed),
+    row(State::Failed, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::Failed, Cause::Decided(Act::Intervene), State::Failed),
+    row(State::Failed, Cause::Decided(Act::Release), State::Failed),
+    row(State::RollingBack, Cause::Decided(Act::Rollback), State::RollingBack),
+    row(State::RollingBack, Cause::Decided(Act::Intervene), State::RollingBack),
+    row(State::RollingBack, Cause::Decided(Act::ConfirmRollback), State::RolledBack),
+    row(State::RollingBack, Cause::Decided(Act::Release), State::RollingBack),
+    row(State::RolledBack, Cause::Decided(Act::Retry), State::RolledBack),
+];
+
+/// The row that a cause leads along.
+#[must_use]
+pub fn transition(from: State, cause: Cause) -> Option<&'static Transition> {
+    TRANSITIONS.iter().find(|row| row.from == from && row.cause == cause)
+}
+
+/// What the journal tells, in the order in which it happened: a decision is acted upon only where the steps have halted.
+pub fn causes(journal: &Journal) -> impl Iterator<Item = Cause> {
+    let failed = journal.failure().map(|(step, _)| step);
+    let worked = journal.steps.iter().flat_map(move |entry| {
+        let failed = (failed == Some(entry.step)).then_some(Cause::Failed);
+        [Some(Cause::Begun(entry.step)), failed]
+    });
+    worked.flatten().chain(journal.decisions.iter().map(|taken| Cause::Decided(taken.act)))
+}
+
+/// The rows that a request has gone along so far.
+#[must_use]
+pub fn way(journal: &Journal) -> Vec<&'static Transition> {
+    let mut state = State::default();
+    causes(journal).filter_map(|cause| transition(state, cause).inspect(|row| state = row.to)).collect()
+}
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,31 +129,10 @@ pub enum Next {
     Decide,
 }
 
-/// State that a step stands for.
-#[must_use]
-pub fn state_of(step: Step) -> State {
-    match step {
-        Step::SchemaInterpretation => State::SchemaInterpreting,
-        Step::WorkflowCloning => State::WorkflowsCloning,
-        Step::WebhookAssignment => State::WebhooksAssigning,
-        Step::IntegrationConfiguration => State::IntegrationsConfiguring,
-        Step::VapiConfiguration => State::VapiConfiguring,
-        Step::ManualVerification => State::ManualVerification,
-    }
-}
-
 /// The request's state.
 #[must_use]
 pub fn state(journal: &Journal) -> State {
-    let begun = journal.steps.last().map(|entry| state_of(entry.step)).unwrap_or_default();
-    let worked = if journal.failure().is_some() { State::Failed } else { begun };
-    journal.decisions.iter().fold(worked, |state, taken| match taken.act {
-        Act::Verify => State::Completed,
-        Act::Reject => State::Failed,
-        Act::Rollback => State::RollingBack,
-        Act::ConfirmRollback => State::RolledBack,
-        Act::Retry | Act::Release | Act::Intervene | Act::ValidatePropagation => state,
-    })
+    way(journal).last().map(|row| row.to).unwrap_or_default()
 }
 
 /// What comes next.

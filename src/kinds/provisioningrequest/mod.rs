@@ -5,7 +5,7 @@ mod decide;
 pub(crate) mod evidence;
 pub(crate) mod facts;
 mod invariants;
-mod lifecycle;
+pub mod lifecycle;
 mod repair;
 pub(crate) mod rules;
 #[cfg(test)]
