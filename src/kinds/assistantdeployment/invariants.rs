@@ -1,5 +1,7 @@
 //! What must hold of deployments in every state of the world (design section 7).
 
+use std::collections::BTreeMap;
+
 use super::api::{AssistantDeployment, CutoverStep, RequestRef};
 use crate::engine::audit::{Invariant, Snapshot};
 use crate::kinds::provisioningrequest::api::{ProvisioningRequest, RequestReason, State};
@@ -19,17 +21,21 @@ fn deployments(world: &Snapshot) -> impl Iterator<Item = AssistantDeployment> {
     world.of_kind("AssistantDeployment").filter_map(|object| object.parse().ok())
 }
 
-/// Requests of a deployment, by attempt.
-fn requests(world: &Snapshot, deployment: &AssistantDeployment) -> Vec<ProvisioningRequest> {
-    let all = world.of_kind("ProvisioningRequest").filter_map(|object| object.parse::<ProvisioningRequest>().ok());
-    let mut ours: Vec<_> = all.filter(|request| Some(&request.spec.deployment.uid) == deployment.metadata.uid.as_ref()).collect();
-    ours.sort_by_key(|request| request.spec.attempt);
-    ours
+/// Requests of each deployment, by attempt.
+fn requests(world: &Snapshot) -> BTreeMap<String, Vec<ProvisioningRequest>> {
+    let mut all: BTreeMap<String, Vec<ProvisioningRequest>> = BTreeMap::new();
+    for request in world.of_kind("ProvisioningRequest").filter_map(|object| object.parse::<ProvisioningRequest>().ok()) {
+        all.entry(request.spec.deployment.uid.clone()).or_default().push(request);
+    }
+    all.values_mut().for_each(|requests| requests.sort_by_key(|request| request.spec.attempt));
+    all
 }
 
 fn each(world: &Snapshot, broken: impl Fn(&AssistantDeployment, &[ProvisioningRequest]) -> Option<String>) -> Vec<String> {
+    let requests = requests(world);
     let told = |deployment: AssistantDeployment| {
-        let why = broken(&deployment, &requests(world, &deployment))?;
+        let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
+        let why = broken(&deployment, requests.get(uid).map(Vec::as_slice).unwrap_or_default())?;
         Some(format!("{}: {why}", deployment.metadata.name.unwrap_or_default()))
     };
     deployments(world).filter_map(told).collect()
