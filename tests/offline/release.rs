@@ -163,7 +163,7 @@ async fn a_namespace_is_kept_until_its_tenant_is_released_and_goes_then_with_its
     rig.delete(&TENANT, "", ACME).await;
     rig.settle().await;
     let waiting = tenant(&rig).await;
-    let said = "deletion waits: Namespace acme-dental holds 1 audit chains, and an operator decides that they may go: mandate decide release \
+    let said = "deletion waits: Namespace acme-dental holds 1 audit chain, and an operator decides that they may go: mandate decide release \
                 tenant/acme-dental";
     assert_eq!(condition(&waiting, "Ready"), ["False", "AwaitingDecision", said]);
     assert_eq!(waiting.body["status"]["decision"]["acts"], json!(["Release"]));
@@ -304,7 +304,7 @@ async fn under_four_eyes_one_operator_proposes_a_release_and_another_decides() {
     };
     assert_eq!(by("first", "ben").await, ["Accepted", "Accepted"]);
     let waiting = tenant(&rig).await;
-    let said = "deletion waits: Namespace acme-dental holds 1 audit chains, and ben proposed their release; the tenant demands four eyes, \
+    let said = "deletion waits: Namespace acme-dental holds 1 audit chain, and ben proposed their release; the tenant demands four eyes, \
                 and another operator decides that they may go: mandate decide release tenant/acme-dental";
     assert_eq!(condition(&waiting, "Ready"), ["False", "AwaitingDecision", said]);
     assert_ne!(waiting.body["status"]["decision"]["hash"], before, "who proposed it is part of what is decided on");

@@ -98,7 +98,7 @@ impl Tally {
 }
 
 /// Of so many scenarios with two disturbances one is run, unless all are.
-const SAMPLE: usize = if cfg!(debug_assertions) { 4001 } else { 61 };
+const SAMPLE: usize = if cfg!(debug_assertions) { 4001 } else { 401 };
 /// Of so many with one.
 const STRIDE: usize = if cfg!(debug_assertions) { 97 } else { 1 };
 

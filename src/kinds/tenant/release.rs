@@ -106,8 +106,9 @@ fn held(tenant: &Tenant, facts: &Facts, leaving: &Leaving, around: &Around<'_>, 
             |first| format!("{first} proposed their release; the tenant demands four eyes, and another operator decides"),
         );
         let message = format!(
-            "deletion waits: Namespace {space} holds {} audit chains, and {who} that they may go: mandate decide release tenant/{name}",
-            leaving.chains.len()
+            "deletion waits: Namespace {space} holds {} audit {}, and {who} that they may go: mandate decide release tenant/{name}",
+            leaving.chains.len(),
+            if leaving.chains.len() == 1 { "chain" } else { "chains" },
         );
         return Departure { offer, ..staying(Summary::Awaiting(Finding::waiting("AwaitingDecision", message)), journal) };
     };

@@ -6,10 +6,12 @@ use mandate::kinds::assistantdeployment::api::DEPLOYMENT;
 use mandate::kinds::operatordecision::api::DECISION;
 use mandate::kinds::tenant::api::TENANT;
 use mandate::model::object::Object;
+use mandate::model::time::Time;
+use mandate::world::faulty::{CrashPlan, Fault as WorldFault, FaultPoint};
 use mandate::world::server::Identity;
 use serde_json::{Value, json};
 
-use super::rig::{Rig, condition, reason};
+use super::rig::{Rig, condition, reason, settle};
 
 /// The clinic at rest in `MANUAL_VERIFICATION`, and the tenant beside.
 async fn waiting() -> Rig {
@@ -363,4 +365,33 @@ async fn a_person_decides_directly_in_their_own_name() {
     assert_eq!(fate(&rig, "direct").await, is("Accepted", "Accepted"));
     let taken = &rig.request().await.body["status"]["journal"]["decisions"][0];
     assert_eq!((&taken["operator"], &taken["via"]), (&json!("ben@acme-dental.example"), &json!("Direct")));
+}
+
+/// The process dies between the record of an act and the status that follows it, and the decision lapses before the next one
+/// is there: what is on record was done.
+#[tokio::test(start_paused = true)]
+async fn an_act_that_is_on_record_is_completed_though_the_decision_has_lapsed_meanwhile() {
+    let prepared = Rig::clinic().await;
+    prepared.settle().await;
+    let mut between = 0;
+    for write in 1..=8 {
+        let rig = prepared.fork();
+        let expires = Time::after(rig.clock.now(), Duration::from_secs(60));
+        let decision = rig.decide(&*rig.request().await, "Verify", |document| document["spec"]["expiresAt"] = json!(expires)).await;
+        let plan = CrashPlan::new(FaultPoint::After(write), WorldFault::Crash);
+        tokio::select! {
+            () = plan.crashed() => {}
+            () = settle(rig.operator(Some(&plan)).0) => break,
+        }
+        let verified = rig.events().await.contains(&"ProvisioningVerified".to_owned());
+        let completed = rig.request().await.body["status"]["state"] == "COMPLETED";
+        between += usize::from(verified && !completed);
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        rig.settle().await;
+        let (state, decision) = (rig.request().await, rig.get(&DECISION, "acme-dental", decision.name()).await.unwrap());
+        let said = (state.body["status"]["state"].as_str().unwrap(), decision.body["status"]["verdict"].as_str().unwrap());
+        let expected = if verified { ("COMPLETED", "Accepted") } else { ("MANUAL_VERIFICATION", "Void") };
+        assert_eq!(said, expected, "death after write {write}");
+    }
+    assert!(between > 0, "no death fell between record and status");
 }

@@ -47,7 +47,11 @@ impl Journey {
     /// Least number of distinct traces in an optimized build. All together are more than ten thousand.
     pub fn floor(self) -> usize {
         match self {
-            Self::Provision | Self::Retry | Self::Rollback | Self::Cutover | Self::Propagate => 1,
+            Self::Provision => 3_500,
+            Self::Retry => 6_000,
+            Self::Rollback => 800,
+            Self::Cutover => 1_200,
+            Self::Propagate => 500,
         }
     }
 
