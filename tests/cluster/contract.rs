@@ -60,7 +60,7 @@ async fn stands(clinic: &Clinic, number: u32, state: &str, why: &str) -> Value {
 
 /// The command that a message names for an act, the last of them, without the program's name.
 fn named<'a>(message: &'a str, act: &str) -> Vec<&'a str> {
-    let commands = message.split("mandate decide ").skip(1).map(|command| command.split(';').next().unwrap_or_default());
+    let commands = message.split("mandate decide ").skip(1).map(|command| command.split([';', '`']).next().unwrap_or_default());
     let command = commands.filter(|command| command.split(' ').next() == Some(act)).last();
     let command = command.unwrap_or_else(|| panic!("no command to {act}: {message}"));
     ["decide"].into_iter().chain(command.split_whitespace()).collect()

@@ -85,12 +85,14 @@ async fn a_decision_on_nobody_or_on_another_tenants_subject_moves_nothing() {
         expires_at: None,
         verdict: None,
         why: "SubjectMissing",
-        words: "ProvisioningRequest receptionist-9 does not exist in this namespace",
+        words: "spec.subject: ProvisioningRequest receptionist-9 does not exist in this namespace: it is waited for; if the name is wrong, \
+                create another decision",
     };
     let lapsed = "ProvisioningRequest receptionist-9 did not appear in time";
     let takes_none =
         "spec.subject.kind Provider takes no decisions: AssistantDeployment, ProvisioningRequest, ProvisioningSchema and Tenant do";
-    let elsewhere = "ProvisioningRequest receptionist-1 does not exist in this namespace";
+    let elsewhere = "spec.subject: ProvisioningRequest receptionist-1 does not exist in this namespace: it is waited for; if the name is \
+                     wrong, create another decision";
     let replaced = "AssistantDeployment receptionist is another object of the same name: decide on it anew";
     let void = Some("Void");
     for stray in [
