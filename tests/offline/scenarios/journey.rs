@@ -47,11 +47,11 @@ impl Journey {
     /// Least number of distinct traces in an optimized build. All together are more than ten thousand.
     pub fn floor(self) -> usize {
         match self {
-            Self::Provision => 3_500,
-            Self::Retry => 6_000,
-            Self::Rollback => 800,
-            Self::Cutover => 1_200,
-            Self::Propagate => 500,
+            Self::Provision => 4_000,
+            Self::Retry => 2_900,
+            Self::Rollback => 850,
+            Self::Cutover => 1_700,
+            Self::Propagate => 550,
         }
     }
 
@@ -131,6 +131,11 @@ impl Failing {
     /// A fault that one repair mends strikes once; one for a person lasts until the person has seen to it.
     pub fn is_mended(&self) -> bool {
         self.name.starts_with("repair:")
+    }
+
+    /// Whether it is for a person and met while something is made.
+    pub fn is_of_creation(&self) -> bool {
+        !self.is_mended() && self.journeys == CREATING
     }
 
     fn rule(&self) -> Option<FaultRule> {
